@@ -1,0 +1,1 @@
+"""The first version of the API: ModelTraining, ModelVersion, ModelDeployment, DriftMonitor."""
