@@ -1,0 +1,10 @@
+"""The HTTP headers that the programs agree on."""
+
+ROLE = "x-modelyard-role"
+"""Router → serving pod: which part of the rollout this request belongs to."""
+SHADOW = "x-modelyard-shadow"
+"""Router → serving pod: `true` on a mirrored copy whose answer nobody sees."""
+REVISION = "x-modelyard-revision"
+"""Router → client: the revision that answered."""
+ROUTE = "x-modelyard-route"
+"""Router → client: the version of the route table that was applied."""
