@@ -1,0 +1,84 @@
+"""What the decisions may see of the outside world; adapters fill these in, tests use fakes.
+
+Kinds only read.  Everything that is written goes through the actions of a decision.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Protocol
+
+from modelyard_core.routes import RouterCounters, RouterState
+from modelyard_core.watch import Report, Watch
+from modelyard_operator.api.resources import Obj, Resource
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+class Cluster(Protocol):
+    """The Kubernetes API, for reading.  Failures are raised and repeat the whole pass."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Obj | None:
+        """Return one object, or None where it does not exist."""
+        ...
+
+    async def list(
+        self, resource: Resource, namespace: str, labels: Mapping[str, str] = NO_LABELS
+    ) -> Sequence[Obj]:
+        """Return the objects of a namespace that carry all these labels."""
+        ...
+
+
+class Routers(Protocol):
+    """The agents beside the routers."""
+
+    async def state(self, address: str) -> RouterState | None:
+        """Return what the agent of this pod (its IP address) has applied; None: no answer."""
+        ...
+
+    async def counters(self, address: str) -> RouterCounters | None:
+        """Return the request counters of this pod (its IP address); None: no answer."""
+        ...
+
+
+class Monitor(Protocol):
+    """The drift monitor service."""
+
+    async def put_watch(self, namespace: str, name: str, watch: Watch) -> Report | None:
+        """Tell the monitor what to watch and return its report; None: no answer."""
+        ...
+
+    async def delete_watch(self, namespace: str, name: str) -> None:
+        """End a watch; silent where there is none."""
+        ...
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """Return the present moment in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images that the operator puts into pods."""
+
+    training: str
+    serving: str
+    router: str
+    pull_policy: str = "IfNotPresent"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All that `observe` may use."""
+
+    cluster: Cluster
+    routers: Routers
+    monitor: Monitor
+    clock: Clock
+    images: Images
+    default_store_claim: str = "models"
