@@ -1,0 +1,108 @@
+# Every command of this repository.  `make` or `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+HACK := $(PYTHON) -m hack
+
+##@ Start here
+.PHONY: help
+help: ## List the commands
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+	  /^[a-zA-Z_-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+
+.PHONY: demo
+demo: $(READY) ## Play a model's whole life on real data (sets up everything, keeps the cluster)
+	@$(BIN)/python -m examples.weather.demo
+
+.PHONY: demo-down
+demo-down: ## Remove what the demo made, and the cluster that it started
+	@$(HACK) demo-down
+
+##@ Change something
+.PHONY: setup
+setup: $(READY) ## Make the virtual environment from hash-locked requirements
+
+$(READY): requirements/dev.txt pyproject.toml
+	@echo "==> Python environment in $(VENV) (hash-locked; a few minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: fmt
+fmt: $(READY) ## Format, and fix what a tool can fix
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: crds
+crds: $(READY) ## Write the CRDs from the API types, and what is generated from them
+	@$(BIN)/modelyard-crds crds
+	@$(BIN)/python -m hack.manifests
+
+.PHONY: lock
+lock: ## Lock the requirements anew (needs uv)
+	@$(HACK) lock
+
+##@ Prove it
+.PHONY: lint
+lint: $(READY) ## Style, import rules, types, spelling, generated files
+	@echo "==> ruff";     $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "==> imports";  $(BIN)/lint-imports
+	@echo "==> types";    $(BIN)/mypy
+	@echo "==> spelling"; $(BIN)/codespell README.md CONTRIBUTING.md CHANGELOG.md docs core operator training serving router monitor hack examples charts tests
+	@$(MAKE) verify
+
+.PHONY: verify
+verify: $(READY) ## What is generated is current; operator/ stays a folder
+	@echo "==> generated files"
+	@test ! -e operator/__init__.py || { echo "operator/__init__.py must not exist: it shadows the standard library's operator"; exit 1; }
+	@$(BIN)/modelyard-crds --check crds
+
+.PHONY: test-fast
+test-fast: $(READY) ## The inner loop: everything that needs no cluster, under a minute
+	@$(BIN)/pytest -q -m "not cluster and not envoy"
+
+.PHONY: test
+test: $(READY) ## Every level, on a real cluster that it sets up
+	@echo "==> tests that need no cluster"
+	@$(BIN)/pytest -q -m "not cluster"
+	@$(HACK) test
+
+##@ Cluster
+.PHONY: cluster-up
+cluster-up: ## Bring up a Kubernetes (kind where Docker answers, else from its own sources)
+	@$(HACK) cluster up
+
+.PHONY: cluster-down
+cluster-down: ## Stop it and leave nothing behind
+	@$(HACK) cluster down
+
+.PHONY: cluster-status
+cluster-status: ## Say how it is
+	@$(HACK) cluster status
+
+.PHONY: images
+images: ## Build the five images and load them into the cluster (unchanged inputs rebuild nothing)
+	@$(HACK) images
+
+.PHONY: install
+install: ## Install the chart into the cluster, with the images just built
+	@$(HACK) install
+
+.PHONY: uninstall
+uninstall: ## Remove the release
+	@$(HACK) uninstall
+
+##@ Measure
+.PHONY: bench
+bench: $(READY) ## Run the benchmarks that need no cluster
+	@$(BIN)/python -m bench
