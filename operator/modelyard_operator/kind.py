@@ -1,6 +1,6 @@
 """What the machinery has to know about one kind.
 
-Each kind folder exports `KIND`, made of its own functions:
+The module `controller.py` of each kind folder exports `KIND`, made of the folder's functions:
 
     KIND = Kind(
         model=ModelTraining,
