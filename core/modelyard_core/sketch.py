@@ -42,6 +42,8 @@ class Sketch:
     digest: str
     """Of the bundle; decides which profile the bins belong to."""
     roles: Mapping[str, RoleSketch] = field(default_factory=dict)
+    started: datetime | None = None
+    """When the process began to count, by the same clock as `at`."""
 
 
 def add(left: Counts, right: Counts) -> Counts:

@@ -47,6 +47,12 @@ class Watch:
     new_categories: str = "Warn"
     """Warn | Block | Ignore."""
     confirm: RetrainRule = field(default_factory=RetrainRule)
+    max_out_of_range: float = 0.5
+    """Share of values outside the reference's range above which data is not trusted."""
+    uid: str = ""
+    """Of the DriftMonitor; another uid is another watch, and starts from nothing."""
+    episode_floor: int = 0
+    """New episodes get a higher number than this, also after the monitor lost its volume."""
 
 
 class WindowState(StrEnum):
@@ -54,6 +60,8 @@ class WindowState(StrEnum):
 
     CALM = "Calm"
     DRIFT = "Drift"
+    DATA_QUALITY = "DataQuality"
+    """The data has a blocking problem, so that the window is no evidence for or against drift."""
     INSUFFICIENT_DATA = "InsufficientData"
 
 
@@ -90,7 +98,7 @@ class QualityProblem:
 
     feature: str
     kind: str
-    """Missing | NewCategories | OutOfRange."""
+    """Missing | NewCategories | OutOfRange | Constant."""
     share: float
     reference: float
     blocking: bool
