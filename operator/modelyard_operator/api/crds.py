@@ -7,12 +7,11 @@ import argparse
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from modelyard_operator.api import structural
-from modelyard_operator.api.base import CustomResource
+from modelyard_operator.api.base import Column, CustomResource
 from modelyard_operator.api.resources import Obj
 
 CATEGORY = "modelyard"
@@ -38,7 +37,7 @@ _CHART_TAIL = """\
 class _Dumper(yaml.SafeDumper):
     """YAML without anchors, so that equal parts stay readable."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         """Return True: never write an anchor."""
         return True
 
@@ -114,7 +113,7 @@ def schema(model: type[CustomResource]) -> structural.Schema:
     }
 
 
-def _column(column: Any) -> Obj:
+def _column(column: Column) -> Obj:
     shown = {"name": column.name, "type": column.type, "jsonPath": column.path}
     return shown | ({"priority": column.priority} if column.priority else {})
 

@@ -138,7 +138,7 @@ def _copy_exclusive_bounds(node: Schema, result: Schema) -> None:
             result |= {plain: node[word], word: True}
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: object) -> object:
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

@@ -48,8 +48,8 @@ class Lists(ApiModel):
 
 
 class Maps(ApiModel):
-    labels: Annotated[dict[str, Short], Field(max_length=2)] = {}
-    pod: Annotated[dict[str, Any], FreeForm()] = {}
+    labels: Annotated[dict[str, Short], Field(max_length=2, default_factory=dict)]
+    pod: Annotated[dict[str, Any], FreeForm(), Field(default_factory=dict)]
 
 
 def properties_of(model):
@@ -114,7 +114,7 @@ def test_lists_say_by_which_key_they_merge():
 def test_a_free_form_node_keeps_what_it_does_not_know():
     pod = properties_of(Maps)["pod"]
 
-    assert pod == {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "default": {}}
+    assert pod == {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 def test_titles_never_reach_the_crd():
@@ -165,7 +165,7 @@ def test_what_has_no_upper_bound_is_found_by_its_path():
     class Loose(ApiModel):
         name: str
         names: tuple[str, ...] = ()
-        labels: dict[str, Short] = {}
+        labels: dict[str, Short]
         leaf: Leaf = Leaf()
         fixed: Literal["A"] = "A"
 
