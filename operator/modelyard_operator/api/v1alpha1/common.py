@@ -9,10 +9,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from modelyard_core import durations
 from modelyard_operator.api.base import ApiModel, Cel
 
-Duration = Annotated[str, Field(pattern=r"^[0-9]{1,6}(ms|s|m|h|d)$", max_length=8)]
-"""A length of time with one unit: `500ms`, `30s`, `5m`, `1h`, `7d`."""
+Duration = Annotated[str, Field(pattern=durations.PATTERN, min_length=2, max_length=24)]
+"""A length of time: `500ms`, `30s`, `5m`, `1h30m`, `7d`."""
 
 Decimal = Annotated[
     str,

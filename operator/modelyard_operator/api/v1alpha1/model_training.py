@@ -1,0 +1,569 @@
+"""ModelTraining: data in, verdict out.
+
+The rules of estimators and metrics are derived from the tables in core, which the training Job
+reads too, so that both refuse the same values.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from modelyard_core import estimators, metrics
+from modelyard_core.runs import Verdict
+from modelyard_operator.api.base import (
+    NAME_RULES,
+    ApiModel,
+    Cel,
+    Column,
+    CustomResource,
+    ListMap,
+    Status,
+)
+from modelyard_operator.api.conditions import Conditions
+from modelyard_operator.api.resources import MODEL_TRAINING
+from modelyard_operator.api.v1alpha1 import common
+
+ColumnName = Annotated[
+    str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.\- ]*$", min_length=1, max_length=128)
+]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+MAX_FEATURES = 256
+MAX_REQUESTS = 20
+
+
+def _quoted(words: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f"'{word}'" for word in words) + "]"
+
+
+def _parameter_rules() -> Iterator[Cel]:
+    """Yield what each estimator takes: the names first, then the range of each value."""
+    for estimator in estimators.ESTIMATORS.values():
+        guard = f"self.estimator != '{estimator.name}' || !has(self.params)"
+        names = tuple(parameter.name for parameter in estimator.parameters)
+        yield Cel(
+            f"{guard} || self.params.all(name, name in {_quoted(names)})",
+            f"{estimator.name} takes the params {', '.join(names)}; rename or remove the others",
+        )
+        for parameter in estimator.parameters:
+            value = f"self.params['{parameter.name}']"
+            yield Cel(
+                f"{guard} || !('{parameter.name}' in self.params) || {_is_valid(parameter, value)}",
+                f"{estimator.name}: {parameter.name} must be {parameter.expected}",
+            )
+
+
+def _is_valid(parameter: estimators.Parameter, value: str) -> str:
+    if parameter.kind is estimators.Kind.CHOICE:
+        return f"{value} in {_quoted(parameter.choices)}"
+    bounds = (
+        f"({value}.matches('{parameter.pattern}') && double({value}) >= "
+        f"{float(parameter.minimum)!r} && double({value}) <= {float(parameter.maximum)!r})"
+    )
+    return f"({value} == '{estimators.NONE}' || {bounds})" if parameter.optional else bounds
+
+
+def _task_rules() -> Iterator[Cel]:
+    """Yield what belongs to one task only: estimators, parameters, metrics."""
+    for task in estimators.TASKS:
+        able = tuple(e.name for e in estimators.ESTIMATORS.values() if task in e.tasks)
+        if len(able) < len(estimators.ESTIMATORS):
+            yield Cel(
+                f"self.task != '{task}' || self.pipeline.estimator in {_quoted(able)}",
+                f"estimators for {task} are {', '.join(able)}",
+            )
+        foreign = sorted(
+            {
+                parameter.name
+                for estimator in estimators.ESTIMATORS.values()
+                for parameter in estimator.parameters
+                if task not in parameter.tasks
+            }
+        )
+        for name in foreign:
+            yield Cel(
+                f"self.task != '{task}' || !has(self.pipeline.params) || "
+                f"!('{name}' in self.pipeline.params)",
+                f"{name} has no meaning for {task}; remove it from pipeline.params",
+            )
+        known = metrics.metrics_for(task)
+        yield Cel(
+            f"self.task != '{task}' || !has(self.gates) || !has(self.gates.metrics) || "
+            f"self.gates.metrics.all(gate, gate.name in {_quoted(known)})",
+            f"metrics for {task} are {', '.join(known)}",
+        )
+
+
+_FORMATS = "csv, csv.gz or parquet"
+
+
+class ClaimData(ApiModel):
+    """A file on a PersistentVolumeClaim of the same namespace."""
+
+    RULES: ClassVar[tuple[Cel, ...]] = (
+        Cel(
+            "!self.path.startsWith('/') && !self.path.contains('..')",
+            "path is relative to the claim's root and stays inside it; drop the leading / and ..",
+        ),
+        Cel(
+            r"self.path.matches('[.](csv|csv[.]gz|parquet)$')",
+            f"path must end in {_FORMATS}, which names the format",
+        ),
+    )
+
+    claim_name: common.Name
+    """The claim; it is mounted read-only."""
+    path: Annotated[str, Field(min_length=1, max_length=512)]
+    """The file, relative to the claim's root; its ending names the format."""
+
+
+class ConfigMapData(ApiModel):
+    """A file in a ConfigMap of the same namespace, for small data and examples."""
+
+    RULES: ClassVar[tuple[Cel, ...]] = (
+        Cel(
+            r"self.path.matches('[.](csv|csv[.]gz|parquet)$')",
+            f"path must end in {_FORMATS}, which names the format",
+        ),
+    )
+
+    name: common.Name
+    """The ConfigMap."""
+    path: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)]
+    """The key; binaryData for compressed formats. Its ending names the format."""
+
+
+class DataSource(ApiModel):
+    """Where rows come from: exactly one place."""
+
+    RULES: ClassVar[tuple[Cel, ...]] = (
+        Cel(
+            "has(self.pvc) != has(self.configMap)",
+            "give exactly one of pvc, configMap",
+        ),
+    )
+
+    pvc: ClaimData | None = None
+    """A file on a PersistentVolumeClaim."""
+    config_map: ConfigMapData | None = None
+    """A file in a ConfigMap, within its 1 MiB."""
+
+
+class ColumnContract(ApiModel):
+    """What one column must satisfy."""
+
+    RULES: ClassVar[tuple[Cel, ...]] = (
+        Cel(
+            "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
+            "min must not be above max",
+        ),
+    )
+
+    name: ColumnName
+    """The column."""
+    min: common.Decimal | None = None
+    """Smallest value that is allowed."""
+    max: common.Decimal | None = None
+    """Largest value that is allowed."""
+    max_missing: common.Fraction | None = None
+    """Largest share of missing values, from 0 to 1."""
+
+
+class DataContract(ApiModel):
+    """What the data must satisfy before anything is trained on it."""
+
+    min_rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
+    """Fewest rows."""
+    columns: Annotated[
+        tuple[ColumnContract, ...], Field(max_length=MAX_FEATURES), ListMap("name")
+    ] = ()
+    """Checks of single columns."""
+
+
+class Split(ApiModel):
+    """How rows are kept apart for judging."""
+
+    RULES: ClassVar[tuple[Cel, ...]] = (
+        Cel(
+            "self.strategy != 'Time' || has(self.timeColumn)",
+            "strategy Time needs timeColumn, the column that orders the rows",
+        ),
+        Cel(
+            "self.strategy != 'Time' || !has(self.keyColumn)",
+            "keyColumn belongs to strategy Hash; drop it or use strategy: Hash",
+        ),
+        Cel(
+            "self.strategy != 'Hash' || !has(self.timeColumn)",
+            "timeColumn belongs to strategy Time; drop it or use strategy: Time",
+        ),
+        Cel(
+            "double(self.testFraction) >= 0.01 && double(self.testFraction) <= 0.9",
+            "testFraction must be from 0.01 to 0.9, such as 0.2",
+        ),
+    )
+
+    strategy: Literal["Hash", "Time"] = "Hash"
+    """Hash: a row stays on its side in every retraining. Time: the newest rows judge."""
+    test_fraction: common.Fraction = "0.2"
+    """Share of rows that judge."""
+    seed: Seed = 42
+    """Changes which rows Hash keeps for judging."""
+    key_column: ColumnName | None = None
+    """Hash: rows with the same key stay together; without it the whole row is the key."""
+    time_column: ColumnName | None = None
+    """Time: the column that orders the rows."""
+
+
+class Data(ApiModel):
+    """What the model learns from."""
+
+    train: DataSource
+    """All labelled rows; the split keeps some of them for judging."""
+    expected_digest: common.Digest | None = None
+    """Pins the bytes: other data is refused."""
+    contract: DataContract = Field(default_factory=DataContract)
+    """What the data must satisfy before anything is trained on it."""
+    split: Split = Field(default_factory=Split)
+    """How rows are kept apart for judging."""
+
+
+class Feature(ApiModel):
+    """One column that the model reads, and how it is prepared."""
+
+    RULES: ClassVar[tuple[Cel, ...]] = (
+        Cel(
+            "self.type == 'Float' || (!has(self.missing) && !has(self.scale))",
+            "missing and scale belong to Float features; a missing category is a category",
+        ),
+        Cel(
+            "self.type == 'Category' || (!has(self.encode) && !has(self.maxCategories))",
+            "encode and maxCategories belong to Category features; drop them or use type: Category",
+        ),
+    )
+
+    name: ColumnName
+    """The column, and the name of the model's input."""
+    type: Literal["Float", "Category"]
+    """Float: a number (32 bits). Category: text."""
+    missing: Literal["ImputeMedian", "Native"] | None = None
+    """Float: ImputeMedian fills with the median. Native leaves missing values to the estimator,
+    and is what HistGradientBoosting gets when nothing is said."""
+    scale: Literal["None", "Standard"] | None = None
+    """Float: Standard scales to mean 0 and deviation 1, and is what Logistic gets when nothing is
+    said."""
+    encode: Literal["OneHot", "Ordinal"] | None = None
+    """Category: OneHot when nothing is said. Unknown categories are ignored."""
+    max_categories: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    """Category: more distinct values than this are refused; 100 when nothing is said."""
+
+
+class Pipeline(ApiModel):
+    """What is fitted: an estimator that converts to ONNX without a difference."""
+
+    RULES: ClassVar[tuple[Cel, ...]] = tuple(_parameter_rules())
+
+    estimator: Literal["Logistic", "RandomForest", "HistGradientBoosting"]
+    """The algorithm."""
+    params: Annotated[
+        dict[str, Annotated[str, Field(max_length=32)]] | None, Field(max_length=16)
+    ] = None
+    """Its parameters, values as strings."""
+    seed: Seed = 42
+    """Makes a run repeatable."""
+
+
+class VersusChampion(ApiModel):
+    """Not worse than the version that serves, both scored on this run's holdout."""
+
+    RULES: ClassVar[tuple[Cel, ...]] = (
+        Cel(
+            "!has(self.confidence) || (double(self.confidence) >= 0.5 && "
+            "double(self.confidence) <= 0.999)",
+            "confidence must be from 0.5 to 0.999, such as 0.95",
+        ),
+    )
+
+    max_drop: common.PositiveDecimal
+    """How much worse the model may be, in the metric's own unit."""
+    confidence: common.Fraction | None = None
+    """How sure the paired bootstrap must be; 0.95 when nothing is said."""
+
+
+class MetricGate(ApiModel):
+    """One metric over the holdout, and what it must satisfy."""
+
+    RULES: ClassVar[tuple[Cel, ...]] = (
+        Cel(
+            "has(self.min) || has(self.max) || has(self.versusChampion)",
+            "a gate needs min, max or versusChampion",
+        ),
+        Cel(
+            "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
+            "min must not be above max",
+        ),
+    )
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    """The metric."""
+    min: common.Decimal | None = None
+    """Smallest value that passes."""
+    max: common.Decimal | None = None
+    """Largest value that passes."""
+    versus_champion: VersusChampion | None = None
+    """Compare with the version that serves; skipped while there is none."""
+
+
+class ParityGate(ApiModel):
+    """How far the exported model may be from the fitted one."""
+
+    max_abs: common.PositiveDecimal = "1e-5"
+    """Largest absolute difference."""
+    max_rel: common.PositiveDecimal = "1e-4"
+    """Largest relative difference."""
+
+
+class Gates(ApiModel):
+    """What a model must pass to be blessed."""
+
+    metrics: Annotated[tuple[MetricGate, ...], Field(max_length=16)] = ()
+    """Metrics over the holdout. Without an absolute one (min or max) the verdict is Unverified."""
+    parity: ParityGate = Field(default_factory=ParityGate)
+    """How far the exported model may be from the fitted one."""
+
+
+class Triggers(ApiModel):
+    """When a run starts, and what holds it back."""
+
+    on_spec_change: bool = True
+    """Train when a field that changes the model is edited, and when the object is created."""
+    cooldown: common.Duration = "1h"
+    """How long manual and drift requests wait after a run; doubled for drift with each run that
+    drift caused and that did not lead to a blessed model. Spec changes never wait."""
+    max_runs_per_day: Annotated[int, Field(ge=1, le=100)] = 24
+    """Most runs that start within 24 hours, whatever asked for them."""
+
+
+class TrainingResources(common.Resources):
+    """What the training container is promised and what it may use at most."""
+
+    RULES: ClassVar[tuple[Cel, ...]] = (
+        Cel(
+            "!has(self.requests) || !has(self.limits) || !has(self.requests.memory) || "
+            "!has(self.limits.memory) || self.requests.memory == self.limits.memory",
+            "requests.memory must equal limits.memory, so that a run is not ended by its "
+            "neighbours; drop one of them",
+        ),
+    )
+
+
+class Runtime(ApiModel):
+    """Where and how the Job runs."""
+
+    image: common.Image | None = None
+    """The training image; the operator's own when absent."""
+    resources: TrainingResources | None = None
+    """CPU and memory of the training container; 1 CPU and 1Gi when absent."""
+    node_selector: common.NodeSelector | None = None
+    """Labels that the node must carry."""
+    tolerations: common.Tolerations = ()
+    """Taints that the pod accepts."""
+    active_deadline: common.Duration = "2h"
+    """A run that takes longer is ended."""
+    start_timeout: common.Duration = "15m"
+    """A run whose container has not started by then is given up."""
+
+
+class ModelTrainingSpec(ApiModel):
+    """What to learn from which data, and what a model must prove."""
+
+    RULES: ClassVar[tuple[Cel, ...]] = (
+        *_task_rules(),
+        Cel(
+            "!self.features.exists(feature, feature.name == self.target)",
+            "the target must not be one of the features; remove it from features",
+        ),
+        Cel(
+            "self.pipeline.estimator == 'HistGradientBoosting' || !self.features.exists(feature, "
+            "has(feature.missing) && feature.missing == 'Native')",
+            "missing: Native works with HistGradientBoosting only; use missing: ImputeMedian",
+        ),
+    )
+
+    suspend: bool = False
+    """Start no new runs; a run in flight ends by itself."""
+    task: Literal["Classification", "Regression"]
+    """What kind of value the target is."""
+    target: ColumnName
+    """The column to predict."""
+    data: Data
+    """What the model learns from."""
+    features: Annotated[
+        tuple[Feature, ...], Field(min_length=1, max_length=MAX_FEATURES), ListMap("name")
+    ]
+    """The columns that the model reads, in the order of the serving signature."""
+    pipeline: Pipeline
+    """What is fitted."""
+    gates: Gates = Field(default_factory=Gates)
+    """What a model must pass to be blessed. Changing them does not start a run."""
+    triggers: Triggers = Field(default_factory=Triggers)
+    """When a run starts, and what holds it back."""
+    store: common.Store | None = None
+    """Where bundles are kept; the operator's default claim when absent."""
+    runtime: Runtime = Field(default_factory=Runtime)
+    """Where and how the Job runs."""
+
+
+class VersionRef(ApiModel):
+    """A version by its number and identity."""
+
+    version: int
+    """The number N of the ModelVersion `<training>-v<N>`."""
+    digest: Annotated[str, Field(max_length=71)]
+    """Its bundle's digest."""
+
+
+class LatestVersion(ApiModel):
+    """The newest version."""
+
+    version: int
+    """The number N of the ModelVersion `<training>-v<N>`."""
+    verdict: Verdict
+    """What the gates said."""
+    metric: Annotated[str, Field(max_length=80)] = ""
+    """The headline metric and its value, such as `roc_auc 0.83`."""
+
+
+class RunStatus(ApiModel):
+    """The run in flight: written before anything is made for it."""
+
+    name: Annotated[str, Field(max_length=63)]
+    """Name of the run, its Job and its ConfigMap."""
+    key: Annotated[str, Field(max_length=71)]
+    """The run key: a digest of all that changes the model."""
+    token: Annotated[str, Field(max_length=128)]
+    """The request that it answers."""
+    trigger: Literal["Spec", "Manual", "Drift"]
+    """Where that request came from."""
+    started_at: datetime
+    """When the request was granted; with `token` it tells this run from an earlier one of the same
+    name."""
+    pod: Annotated[str, Field(max_length=64)] | None = None
+    """The uid of the newest pod."""
+    pods: int = 0
+    """How many pods the run has had; more than failures explain are disruptions."""
+    restarts: int = 0
+    """How often the Job had to be made again because its result was lost."""
+    job: Annotated[str, Field(max_length=64)] | None = None
+    """The uid of the Job."""
+
+
+class Request(ApiModel):
+    """One wish to train, and what became of it."""
+
+    token: Annotated[str, Field(max_length=128)]
+    """Identifies the evidence: a hash of the spec, the text of the annotation, a drift episode."""
+    source: Literal["Spec", "Manual", "Drift"]
+    """Who asked."""
+    at: datetime
+    """When it was first seen."""
+    outcome: Literal["Pending", "Running", "Succeeded", "Failed", "Suppressed", "Superseded"]
+    """What became of it."""
+    reason: Annotated[str, Field(max_length=64)]
+    """Why, in one CamelCase word."""
+    run: Annotated[str, Field(max_length=63)] | None = None
+    """The run that it led to."""
+    version: int | None = None
+    """The version that it led to, or that it repeats."""
+    verdict: Verdict | None = None
+    """What the gates said."""
+
+
+class LastRun(ApiModel):
+    """The run that ended last."""
+
+    name: Annotated[str, Field(max_length=63)]
+    """Name of the run."""
+    trigger: Literal["Spec", "Manual", "Drift"]
+    """Where its request came from."""
+    started_at: datetime
+    """When it started."""
+    finished_at: datetime
+    """When its result was known."""
+    reason: Annotated[str, Field(max_length=64)]
+    """The verdict, or why it failed, in one CamelCase word."""
+    sentence: Annotated[str, Field(max_length=1024)] = ""
+    """The same for people, with numbers."""
+    remedy: Annotated[str, Field(max_length=512)] = ""
+    """What a person can do, if anything."""
+    succeeded: bool
+    """Whether it reached a verdict; a rejected model is a successful run."""
+    version: int | None = None
+    """The version that it led to, or repeats."""
+    verdict: Verdict | None = None
+    """What the gates said."""
+
+
+class HandledDrift(ApiModel):
+    """The newest request of one DriftMonitor that was taken up."""
+
+    monitor: Annotated[str, Field(max_length=63)]
+    """The DriftMonitor."""
+    id: Annotated[str, Field(max_length=128)]
+    """The id of its request."""
+
+
+class ModelTrainingStatus(Status):
+    """What became of the wishes to train, and which version is best."""
+
+    phase: Literal["Pending", "Running", "Succeeded", "Failed", "Suspended"] = "Pending"
+    """For people and columns; the conditions are for programs."""
+    summary: Annotated[str, Field(max_length=1024)] = ""
+    """One sentence."""
+    conditions: Conditions = ()
+    """`Succeeded` (Unknown while a run is awaited) and `Stalled`."""
+    champion: VersionRef | None = None
+    """The version that serves, else the newest blessed one."""
+    latest: LatestVersion | None = None
+    """The newest version."""
+    run: RunStatus | None = None
+    """The run in flight."""
+    last_run: LastRun | None = None
+    """The run that ended last."""
+    requests: Annotated[tuple[Request, ...], Field(max_length=MAX_REQUESTS)] = ()
+    """The last 20 wishes to train, oldest first."""
+    observed_spec_hash: Annotated[str, Field(max_length=71)] | None = None
+    """The hash of the model-changing part of the spec that was last taken up."""
+    observed_retrain: Annotated[str, Field(max_length=128)] | None = None
+    """The retrain annotation that was last taken up."""
+    observed_drift: Annotated[
+        tuple[HandledDrift, ...], Field(max_length=MAX_REQUESTS), ListMap("monitor")
+    ] = ()
+    """The newest request of each DriftMonitor that was taken up."""
+    unhelpful_drift_runs: int = 0
+    """Runs in a row that drift caused and that did not lead to a blessed model."""
+    started: Annotated[tuple[datetime, ...], Field(max_length=100)] = ()
+    """When the runs of the last 24 hours started."""
+
+
+class ModelTraining(CustomResource):
+    """Trains a model from data, proves it against gates, and gives it a version."""
+
+    RESOURCE = MODEL_TRAINING
+    SHORT_NAMES = ("mtrain",)
+    COLUMNS = (
+        Column("Phase", ".status.phase"),
+        Column("Champion", ".status.champion.version", "integer"),
+        Column("Latest", ".status.latest.version", "integer"),
+        Column("Verdict", ".status.latest.verdict"),
+        Column("Metric", ".status.latest.metric"),
+        Column("Last-Run", ".status.lastRun.finishedAt", "date"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("Run", ".status.run.name", priority=1),
+        Column("Summary", ".status.summary", priority=1),
+    )
+    RULES: ClassVar[tuple[Cel, ...]] = NAME_RULES
+
+    spec: ModelTrainingSpec
+    status: ModelTrainingStatus | None = None
