@@ -48,9 +48,14 @@ crds: $(READY) ## Write the CRDs from the API types, and what is generated from 
 	@$(BIN)/modelyard-crds crds
 	@$(BIN)/python -m hack.manifests
 
+LOCK = uv pip compile pyproject.toml --quiet --generate-hashes --no-annotate --no-emit-index-url \
+  --no-emit-find-links --python-version 3.11 --custom-compile-command "make lock"
+ROOMS := operator training serving router monitor
+
 .PHONY: lock
-lock: ## Lock the requirements anew (needs uv)
-	@$(HACK) lock
+lock: ## Lock the requirements anew, with hashes and without index addresses (needs uv)
+	@for room in $(ROOMS); do $(LOCK) --extra $$room --output-file requirements/$$room.txt; done
+	@$(LOCK) $(addprefix --extra ,$(ROOMS)) --group dev --output-file requirements/dev.txt
 
 ##@ Prove it
 .PHONY: lint
