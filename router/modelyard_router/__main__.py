@@ -1,0 +1,54 @@
+"""`modelyard-router serve` (the agent), `envoy` (becomes Envoy), `drain` (Envoy's preStop hook)."""
+
+import argparse
+import logging
+import os
+import signal
+import threading
+
+from modelyard_router import launch, logs
+from modelyard_router.admin import EnvoyAdmin
+from modelyard_router.agent import Agent
+from modelyard_router.drain import drain
+from modelyard_router.http_server import AgentServer
+from modelyard_router.settings import Settings, from_environment
+
+log = logging.getLogger("modelyard_router")
+
+
+def main() -> None:
+    """Run one of the three commands."""
+    parser = argparse.ArgumentParser(prog="modelyard-router", description=__doc__)
+    commands = {"serve": serve, "envoy": become_envoy, "drain": leave}
+    parser.add_argument("command", choices=commands)
+    command = parser.parse_args().command
+    logs.to_standard_error()
+    commands[command](from_environment(os.environ))  # noqa: TID251  (handed to settings)
+
+
+def serve(settings: Settings) -> None:
+    """Run the agent until SIGTERM."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # process 1 of a container has no default action
+        signal.signal(number, lambda *_: stop.set())
+    agent = Agent(settings)
+    server = AgentServer(settings.agent_port, agent, EnvoyAdmin(settings.admin_port))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    agent.run(stop)
+    server.shutdown()
+
+
+def become_envoy(settings: Settings) -> None:
+    """Replace this process by Envoy."""
+    arguments = launch.arguments(settings, launch.bootstrap(settings))
+    os.execv(launch.binary(), arguments)  # noqa: S606  (no shell)
+
+
+def leave(settings: Settings) -> None:
+    """Drain Envoy."""
+    log.info("drained %s", drain(settings))
+
+
+if __name__ == "__main__":
+    main()

