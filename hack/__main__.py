@@ -1,0 +1,25 @@
+"""`python3 -m hack <command>`: what the Makefile calls."""
+
+from __future__ import annotations
+
+import sys
+
+from hack.cluster import command as cluster_command
+from hack.terminal import Failure, exit_with
+
+COMMANDS = {"cluster": cluster_command.main}
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    name, *rest = sys.argv[1:] or [""]
+    if name not in COMMANDS:
+        exit_with(Failure(f"one of these is expected: {', '.join(COMMANDS)}"))
+    try:
+        COMMANDS[name](rest)
+    except Failure as failure:
+        exit_with(failure)
+
+
+if __name__ == "__main__":
+    main()
