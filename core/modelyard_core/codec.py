@@ -3,7 +3,7 @@
 Field names become camelCase.  Absent and null mean the default; an unknown field is ignored, so
 that a newer writer can be read, and a wrong type is a `ShapeError` that names the path.
 Understood: str, int, float, bool, StrEnum, datetime (RFC 3339, UTC), Any, dataclasses, `X | None`,
-`tuple[X, ...]`, `Mapping[str, X]`.
+`tuple[X, ...]`, `tuple[X, Y]`, `Mapping[str, X]`.
 """
 
 import dataclasses
@@ -109,9 +109,7 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         return _decode_optional(kind, value, path)
     if origin is tuple:
-        items = _expect(list, value, path)
-        inner = typing.get_args(kind)[0]
-        return tuple(_decode(inner, item, f"{path}[{i}]") for i, item in enumerate(items))
+        return _decode_tuple(typing.get_args(kind), _expect(list, value, path), path)
     if origin is not None and issubclass(origin, Mapping):
         inner = typing.get_args(kind)[1]
         items = _expect(dict, value, path)
@@ -126,6 +124,15 @@ def _decode_optional(kind: Any, value: Any, path: str) -> Any:
         return None
     inner = next(item for item in typing.get_args(kind) if item is not type(None))
     return _decode(inner, value, path)
+
+
+def _decode_tuple(kinds: tuple[Any, ...], items: list[Any], path: str) -> tuple[Any, ...]:
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(items)
+    if len(items) != len(kinds):
+        raise ShapeError(f"{path}: expected {len(kinds)} items, got {len(items)}")
+    pairs = zip(kinds, items, strict=True)
+    return tuple(_decode(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(pairs))
 
 
 def _decode_dataclass(kind: Any, value: Any, path: str) -> Any:
