@@ -26,6 +26,8 @@ NONE = "none"
 INTEGER_PATTERN = r"^[0-9]{1,9}$"
 NUMBER_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,3})?$"
 
+ParameterValue = int | float | str | None
+
 
 class BadParameterError(ValueError):
     """A parameter that the estimator does not take; the message is one sentence with the fix."""
@@ -62,7 +64,7 @@ class Parameter:
         either = f", or {NONE}" if self.optional else ""
         return f"{article} from {self.minimum:g} to {self.maximum:g}{either}"
 
-    def parse(self, text: str) -> int | float | str | None:
+    def parse(self, text: str) -> ParameterValue:
         """Return the value that `text` means.
 
         Raises:
@@ -166,7 +168,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
 
 def parse_params(
     estimator: str, task: str, params: Mapping[str, str]
-) -> dict[str, int | float | str | None]:
+) -> dict[str, ParameterValue]:
     """Return every parameter of the estimator as a value, defaults filled in.
 
     >>> parse_params("Logistic", "Classification", {"C": "0.5"})["C"]

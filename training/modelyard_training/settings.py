@@ -1,0 +1,40 @@
+"""Where the run finds its parts: the mounts of the pod, or what the command line says."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The places of one attempt."""
+
+    request: Path
+    data: Path
+    store: Path
+    scratch: Path
+    termination_log: Path
+    attempt: str
+    """Name of this attempt: the pod's name, different for every pod of a run."""
+
+
+def read_settings(arguments: Sequence[str] | None = None) -> Settings:
+    """Return the settings of this process; the defaults are the mounts of the Job."""
+    parser = argparse.ArgumentParser(
+        prog="modelyard-train", description="Train, prove and store one model."
+    )
+    path = {"type": Path, "metavar": "PATH"}
+    parser.add_argument("--request", default=Path("/modelyard/in/run.json"), **path)
+    parser.add_argument("--data", default=Path("/modelyard/data"), **path)
+    parser.add_argument("--store", default=Path("/modelyard/store"), **path)
+    parser.add_argument("--scratch", default=Path("/tmp"), **path)  # noqa: S108 - an emptyDir
+    parser.add_argument("--termination-log", default=Path("/dev/termination-log"), **path)
+    parser.add_argument(
+        "--attempt",
+        default=os.environ.get("HOSTNAME") or f"pid-{os.getpid()}",
+        metavar="NAME",
+        help="name of this attempt (default: the pod's name)",
+    )
+    return Settings(**vars(parser.parse_args(arguments)))
