@@ -21,6 +21,7 @@ import json
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -89,35 +90,54 @@ def auc(pairs: list[tuple[float, bool]]) -> float | None:
     return round((rank_sum - positives * (positives + 1) / 2) / (positives * negatives), 4)
 
 
-def read_requests(path: Path, label: str | None, skip: set[str]) -> list[tuple[bytes, bool | None]]:
-    """Return one request body, and the true label if known, for each row."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request body, and the true labels of its rows if they are known."""
+
+    body: bytes
+    truth: tuple[bool, ...]
+
+
+def read_requests(path: Path, label: str | None, skip: set[str], batch: int) -> list[Request]:
+    """Return the requests that send a table's rows in order, `batch` rows in each."""
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", newline="") as file:
         rows = list(csv.DictReader(file))
-    requests = []
-    for row in rows:
-        truth = None if label is None else float(row[label]) > 0
-        inputs = [
-            {"name": name, "shape": [1, 1], "datatype": "FP32", "data": [float(value)]}
-            for name, value in row.items()
-            if name != label and name not in skip
-        ]
-        requests.append((json.dumps({"inputs": inputs}).encode(), truth))
-    return requests
+    names = [name for name in rows[0] if name != label and name not in skip]
+    return [
+        as_request(rows[start : start + batch], names, label)
+        for start in range(0, len(rows), batch)
+    ]
 
 
-def score_of(body: bytes) -> float | None:
-    """Return the probability of the last class, or None if the answer has none."""
+def as_request(rows: list[dict[str, str]], names: list[str], label: str | None) -> Request:
+    """Return one request in the Open Inference Protocol: a tensor for each column."""
+    inputs = [
+        {
+            "name": name,
+            "shape": [len(rows), 1],
+            "datatype": "FP32",
+            "data": [float(row[name]) for row in rows],
+        }
+        for name in names
+    ]
+    truth = tuple(float(row[label]) > 0 for row in rows) if label else ()
+    return Request(json.dumps({"inputs": inputs}).encode(), truth)
+
+
+def scores_of(body: bytes) -> list[float]:
+    """Return each row's probability of the last class; nothing if the answer has none."""
     for output in json.loads(body).get("outputs", []):
         if output["name"] == "probabilities":
-            return float(output["data"][-1])
-    return None
+            classes = output["shape"][-1]
+            return [float(value) for value in output["data"][classes - 1 :: classes]]
+    return []
 
 
 class Client:
     """A fixed rate of requests over a few kept-alive connections."""
 
-    def __init__(self, url: str, requests: list[tuple[bytes, bool | None]], rate: float) -> None:
+    def __init__(self, url: str, requests: list[Request], rate: float) -> None:
         parts = urlsplit(url)
         self.host = parts.hostname or "localhost"
         self.port = parts.port or 80
@@ -127,7 +147,7 @@ class Client:
         self.requests = requests
         self.rate = rate
         self.tally = Tally()
-        self.next_row = 0
+        self.sent = 0
         self.stopping = asyncio.Event()
 
     async def run(self, seconds: float | None) -> None:
@@ -153,17 +173,16 @@ class Client:
         while not self.stopping.is_set():
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             due = max(due + gap, time.monotonic() - 1)
-            body, truth = self.requests[self.next_row % len(self.requests)]
-            self.next_row += 1
-            connection = await self._one(connection, body, truth)
+            request = self.requests[self.sent % len(self.requests)]
+            self.sent += 1
+            connection = await self._one(connection, request)
         if connection:
             connection[1].close()
 
     async def _one(
         self,
         connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None,
-        body: bytes,
-        truth: bool | None,
+        request: Request,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         """Send one request, count what comes back, return the connection if it can go on."""
         self.tally.requests += 1
@@ -173,7 +192,8 @@ class Client:
                     connection = await asyncio.open_connection(self.host, self.port)
                 reader, writer = connection
                 began = time.monotonic()
-                writer.write(f"{self.head}content-length: {len(body)}\r\n\r\n".encode() + body)
+                head = f"{self.head}content-length: {len(request.body)}\r\n\r\n"
+                writer.write(head.encode() + request.body)
                 status, headers, answer = await read_answer(reader)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
             self.tally.failed += 1
@@ -182,17 +202,17 @@ class Client:
                 connection[1].close()
             return None
         self.tally.latencies.append(time.monotonic() - began)
-        self._count(status, headers.get("x-modelyard-revision", "-"), answer, truth)
+        self._count(status, headers.get("x-modelyard-revision", "-"), answer, request.truth)
         if headers.get("connection") == "close":
             writer.close()
             return None
         return connection
 
-    def _count(self, status: int, revision: str, answer: bytes, truth: bool | None) -> None:
+    def _count(self, status: int, revision: str, answer: bytes, truth: tuple[bool, ...]) -> None:
         self.tally.answers[f"{status} {revision}"] += 1
         self.tally.bad += status >= 500
-        if status == 200 and truth is not None and (score := score_of(answer)) is not None:
-            self.tally.scores[revision].append((score, truth))
+        if status == 200 and truth:
+            self.tally.scores[revision].extend(zip(scores_of(answer), truth, strict=True))
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
@@ -215,10 +235,11 @@ async def main() -> None:
     parser.add_argument("rows", type=Path)
     parser.add_argument("--label", help="column with the truth; not sent")
     parser.add_argument("--skip", action="append", default=[], help="column not to send")
+    parser.add_argument("--batch", type=int, default=1, help="rows in a request")
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
     parser.add_argument("--seconds", type=float, help="stop after this long (default: on SIGTERM)")
     arguments = parser.parse_args()
-    requests = read_requests(arguments.rows, arguments.label, set(arguments.skip))
+    requests = read_requests(arguments.rows, arguments.label, set(arguments.skip), arguments.batch)
     client = Client(arguments.url, requests, arguments.rate)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, client.stopping.set)

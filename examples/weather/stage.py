@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -24,11 +25,14 @@ class DidNotHappen(Exception):
 class Stage:
     """One namespace of one cluster, and the terminal in front of it."""
 
-    def __init__(self, namespace: str, kubeconfig: str | None, context: str | None) -> None:
+    def __init__(self, namespace: str, kubeconfig: Path, programs: Path) -> None:
         self.namespace = namespace
         self.began = time.monotonic()
-        self.environment = dict(os.environ) | ({"KUBECONFIG": kubeconfig} if kubeconfig else {})
-        self.base = ["kubectl", *(["--context", context] if context else []), "-n", namespace]
+        self.environment = os.environ | {
+            "KUBECONFIG": str(kubeconfig),
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        }
+        self.base = ["kubectl", "-n", namespace]
         self.colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
     # ---- telling ----------------------------------------------------------------------------
