@@ -17,7 +17,7 @@ from modelyard_core.routes import RouterCounters, RouterState, RouteTable
 from modelyard_router import clock, envoy_config, table
 from modelyard_router.admin import EnvoyAdmin
 from modelyard_router.envoy_config import Json
-from modelyard_router.ledger import Ledger, counters
+from modelyard_router.ledger import Ledger, counters, is_busy
 from modelyard_router.settings import Settings
 from modelyard_router.waiting import NOT_YET, until
 from modelyard_router.xds_folder import XdsFolder
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
 TEND_SECONDS = 1.0
-WARM_SECONDS = 5.0
 APPLY_SECONDS = 5.0
 IDLE_SECONDS = 2.0
 """How long a cluster must be out of the routes before it goes."""
@@ -119,10 +118,16 @@ class Agent:
         def replaced() -> bool:
             return self._read() not in (None, text)
 
-        rejections = self._envoy.rejections()
-        self._add_clusters(wanted)
-        self._await_addresses(wish, wanted, rejections, replaced)
-        self._switch_routes(wish, rejections, replaced)
+        rejections, before = self._envoy.rejections(), self._live
+        try:
+            self._add_clusters(wanted)
+            self._await_addresses(wish, wanted, rejections, replaced)
+            self._switch_routes(wish, rejections, replaced)
+        except table.InvalidTable:
+            # what Envoy refused once would be refused beside every later table
+            self._live = before
+            self._folder.publish_clusters(before)
+            raise
         self._wanted, self._unused_since = frozenset(wanted), time.monotonic()
         self.state = RouterState(desired=wish.version, applied=wish.version)
 
@@ -151,11 +156,11 @@ class Agent:
             needed = [wish.stable.revision]
 
         def warm() -> bool:
+            self._refuse_if_rejected(rejections)
             known = self._envoy.addresses()
             return all(name in known for name in wanted) and all(known[name] for name in needed)
 
-        if not until(warm, WARM_SECONDS, interrupted):
-            self._refuse_if_rejected(rejections)
+        if not until(warm, self._settings.warm_seconds, interrupted):
             known = self._envoy.addresses()
             missing = {name for name in wanted if name not in known}
             missing |= {name for name in needed if not known.get(name)}
@@ -172,13 +177,14 @@ class Agent:
             return applied is not None and applied.content == content
 
         self._folder.publish_routes(routes)
-        if not until(confirmed, APPLY_SECONDS, interrupted):
-            if self._confirmed is not None:
-                # an Envoy that restarts must find routes that work
-                self._folder.publish_routes(self._confirmed)
-            self._refuse_if_rejected(rejections)
-            raise Unavailable(f"Envoy has not confirmed version {wish.version}")
-        self._confirmed = routes
+        if until(confirmed, APPLY_SECONDS, interrupted):
+            self._confirmed = routes
+            return
+        if self._confirmed is not None:
+            # an Envoy that restarts must find routes that work
+            self._folder.publish_routes(self._confirmed)
+        self._refuse_if_rejected(rejections)
+        raise Unavailable(f"Envoy has not confirmed version {wish.version}")
 
     def _refuse_if_rejected(self, rejections: int) -> None:
         if self._envoy.rejections() > rejections:
@@ -208,10 +214,11 @@ class Agent:
         unused = set(self._live) - self._wanted if self._wanted is not None else set()
         if not unused or time.monotonic() - self._unused_since < IDLE_SECONDS:
             return
-        counted = self.counters().clusters
-        idle = {name for name in unused if name not in counted or not counted[name].active}
+        counts = self._envoy.counts()
+        idle = {name for name in unused if name not in counts or not is_busy(counts[name])}
         if not idle:
             return
+        self.counters()
         self._save_ledger()
         self._live = {name: body for name, body in self._live.items() if name not in idle}
         self._folder.publish_clusters(self._live)

@@ -56,14 +56,14 @@ def counters(raw: RawCounts) -> ClusterCounters:
     """Return Envoy's numbers of one cluster in our terms.
 
     `total - completed - active` are the requests whose client gave up: Envoy has no other number
-    for them.  So `total` counts everything that the route sent here, also what found no connection.
+    for them.  So `total` also counts what never found a connection, once that is decided.
     """
     number = raw.values.get
     overflow = number("pending_overflow", 0)
     return ClusterCounters(
         total=number("total", 0) + sum(number(name, 0) for name in UNSENT),
         completed=number("completed", 0),
-        active=number("active", 0) + number("pending_active", 0),
+        active=number("active", 0),
         success=sum(number(status, 0) for status in ANSWERED),
         errors=max(0, number("5xx", 0) - overflow),
         overflow=overflow,
@@ -71,6 +71,11 @@ def counters(raw: RawCounts) -> ClusterCounters:
         resets=number("rx_reset", 0),
         buckets=raw.buckets,
     )
+
+
+def is_busy(raw: RawCounts) -> bool:
+    """Return whether a request is in a cluster, or waits for a connection to it."""
+    return bool(raw.values.get("active", 0) or raw.values.get("pending_active", 0))
 
 
 def add(one: ClusterCounters, other: ClusterCounters) -> ClusterCounters:

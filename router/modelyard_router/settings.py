@@ -22,6 +22,8 @@ class Settings:
     """Port of the serving pods."""
     concurrency: int = 2
     """Worker threads of Envoy."""
+    warm_seconds: float = 1.0
+    """How long one try waits for addresses before the state says so."""
     minimum_drain_seconds: float = 8.0
     """How long a leaving pod goes on before it counts its connections: until then clients may still
     find its address."""

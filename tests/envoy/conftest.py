@@ -1,0 +1,39 @@
+"""Every test has a router of its own; backends and names are shared by address."""
+
+import pytest
+
+from support import envoy
+
+ADDRESSES = {"rain-a": "127.0.0.2", "rain-b": "127.0.0.3", "rain-c": "127.0.0.4"}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "tests/envoy" in str(item.path):
+            item.add_marker(pytest.mark.envoy)
+
+
+@pytest.fixture
+def names():
+    with envoy.Names() as server:
+        server.addresses.update(ADDRESSES)
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def backends():
+    port = envoy.free_port("127.0.0.2")
+    found = {name: envoy.Backend(address, port) for name, address in ADDRESSES.items()}
+    yield found
+    for backend in found.values():
+        backend.close()
+
+
+@pytest.fixture
+def router(tmp_path, names, backends):
+    made = envoy.Router(tmp_path, names, backends["rain-a"].server_port)
+    made.start_agent()
+    made.start_envoy()
+    yield made
+    made.close()

@@ -1,0 +1,65 @@
+"""How the router's processes start and end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+from modelyard_core import codec
+from modelyard_router import launch
+from modelyard_router.drain import drain
+from support.envoy import PATIENCE, eventually, free_port, table
+
+
+def test_envoy_accepts_its_bootstrap(router):
+    argv = [
+        *launch.arguments(router.settings, launch.bootstrap(router.settings)),
+        "--mode",
+        "validate",
+    ]
+
+    done = subprocess.run(
+        argv, check=False, executable=launch.binary(), capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_drain_waits_for_clients_and_for_one_more_reading(router):
+    router.apply(table(1))
+    connection = router.client()
+    router.ask(connection)
+    left = []
+    leaving = threading.Thread(target=lambda: left.append(drain(router.settings)))
+
+    leaving.start()
+    eventually(lambda: router.ask(router.client())[1].get("connection") == "close")
+    assert leaving.is_alive()  # the first client is still connected
+    router.ask(connection)
+    eventually(lambda: router.envoy.open_connections() == 0)
+    assert leaving.is_alive()  # nobody has read the counters since
+    eventually(lambda: router.counters() and not leaving.is_alive())
+
+    assert (left[0].idle, left[0].counted) == (True, True)
+
+
+def test_the_agents_process_serves_and_ends_on_sigterm(tmp_path):
+    port = free_port()
+    environ = {
+        **os.environ,
+        "MODELYARD_ROUTER_ROUTES_FILE": str(tmp_path / "routes.json"),
+        "MODELYARD_ROUTER_XDS": str(tmp_path / "xds"),
+        "MODELYARD_ROUTER_AGENT_PORT": str(port),
+        "MODELYARD_ROUTER_ADMIN_PORT": str(free_port()),
+    }
+    argv = [sys.executable, "-m", "modelyard_router", "serve"]
+    with subprocess.Popen(argv, env=environ, stderr=subprocess.PIPE, text=True) as agent:
+        eventually((tmp_path / "xds" / "rds.json").exists)
+        (tmp_path / "routes.json").write_text(codec.dumps(table(1)))
+        line = json.loads(agent.stderr.readline())
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(PATIENCE) == 0
+
+    assert "Envoy does not answer" in line["waiting"]
