@@ -46,6 +46,8 @@ class Kind(Generic[M, W]):
     """Read everything at one instant, `now` included, into frozen dataclasses."""
     decide: Callable[[M, W], Decision]
     """Decide, purely; a bad world is a decision, never an exception."""
+    headline: str = "Ready"
+    """The condition that says whether the object is as its spec wants it."""
     children: tuple[Resource, ...] = ()
     """Kinds of children whose events wake their owner (found by owner reference, else by label)."""
     reads: Callable[[Obj], Iterable[Key]] = nothing

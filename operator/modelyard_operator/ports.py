@@ -9,9 +9,33 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
 
+from modelyard_core.errors import ModelyardError
 from modelyard_core.routes import RouterCounters, RouterState
 from modelyard_core.watch import Report, Watch
 from modelyard_operator.api.resources import Obj, Resource
+
+
+class ApiError(ModelyardError):
+    """The Kubernetes API refused, or did not answer (`code` 0)."""
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        causes: frozenset[str] = frozenset(),
+        retry_after: float = 0.0,
+    ) -> None:
+        super().__init__(f"{code} {reason}: {message}" if code else message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.causes = causes
+        """Reasons in `status.details.causes`, such as NamespaceTerminating."""
+        self.retry_after = retry_after
+        """Seconds that the server asked to wait."""
+
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -82,3 +106,29 @@ class Ports:
     clock: Clock
     images: Images
     default_store_claim: str = "models"
+
+
+class Writer(Cluster, Protocol):
+    """The Kubernetes API, for the shell.  Everything raises `ApiError` when refused."""
+
+    async def create(self, obj: Obj) -> Obj:
+        """Create an object; fails where the name is taken."""
+        ...
+
+    async def apply(self, obj: Obj) -> Obj:
+        """Server-side apply an object by force as this operator's field manager."""
+        ...
+
+    async def apply_status(self, obj: Obj) -> Obj:
+        """Server-side apply `status`; fails where the given resourceVersion has moved on."""
+        ...
+
+    async def annotate(
+        self, resource: Resource, namespace: str, name: str, annotations: Mapping[str, str]
+    ) -> None:
+        """Merge annotations into an object; silent where it is gone."""
+        ...
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Delete an object with this uid in the background; silent where it is gone."""
+        ...

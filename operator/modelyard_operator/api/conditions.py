@@ -89,19 +89,29 @@ def _settled(before: Condition | None, claim: Claim, generation: int, now: datet
     )
 
 
-def overlay(status: Obj, claims: Sequence[Claim], *, generation: int, now: datetime) -> Obj:
+def overlay(
+    status: Obj, claims: Sequence[Claim], *, before: Obj, generation: int, now: datetime
+) -> Obj:
     """Return a status (JSON) in which these claims replace the conditions of their types.
 
     For what only the shell learns: a spec that does not decode, a write that is refused.
+    `before` is the live status, from which unmoved conditions keep their time.
     """
-    before = tuple(Condition.model_validate(c) for c in status.get("conditions", []))
-    claimed = {
-        condition.type: condition
-        for condition in settle(before, claims, generation=generation, now=now)
+    claimed = {c["type"]: c for c in _settled_json(before, claims, generation, now)}
+    present = status.get("conditions", [])
+    merged = [claimed.pop(condition["type"], condition) for condition in present]
+    return status | {
+        "observedGeneration": generation,
+        "conditions": [*merged, *claimed.values()],
     }
-    kept = [claimed.pop(condition.type, condition) for condition in before]
-    merged = [condition.to_json() for condition in (*kept, *claimed.values())]
-    return status | {"observedGeneration": generation, "conditions": merged}
+
+
+def _settled_json(
+    before: Obj, claims: Sequence[Claim], generation: int, now: datetime
+) -> list[Obj]:
+    previous = [Condition.model_validate(c) for c in before.get("conditions", [])]
+    settled = settle(previous, claims, generation=generation, now=now)
+    return [condition.to_json() for condition in settled]
 
 
 def find(conditions: Iterable[Condition], type_: str) -> Condition | None:
