@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from hack.cluster import command as cluster_command
+from hack.cluster import command
+from hack.images import build
 from hack.terminal import Failure, exit_with
 
-COMMANDS = {"cluster": cluster_command.main}
+COMMANDS = {"cluster": command.main, "images": build.main}
 
 
 def main() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,10 @@ from hack.images import buildah
 
 if TYPE_CHECKING:
     from hack.cluster.layout import Layout
+
+
+REFERENCE = "org.opencontainers.image.ref.name"
+CONTAINERD_NAME = "io.containerd.image.name"
 
 
 def ctr(places: Layout, *arguments: str | Path, timeout_seconds: float = 60) -> str:
@@ -32,15 +38,22 @@ def load(places: Layout, reference: str) -> None:
     """Bring an image from buildah's storage into the node, without the layers it already has."""
     store = caches.cache_root() / "oci"
     store.mkdir(parents=True, exist_ok=True)
-    folder = store / caches.key_of(reference)
-    buildah.run("push", "--quiet", "--disable-compression", reference, f"oci:{folder}:{reference}")
-    archive = folder.with_suffix(".tar")
-    try:
-        _pack(folder, archive, set(ctr(places, "content", "list", "--quiet").split()))
+    tag = caches.key_of(reference)
+    buildah.run("push", "--quiet", "--disable-compression", reference, f"oci:{store}:{tag}")
+    index = json.loads((store / "index.json").read_text())
+    [entry] = [each for each in index["manifests"] if each["annotations"][REFERENCE] == tag]
+    manifest = json.loads(_blob(store, entry["digest"]).read_text())
+    digests = [
+        entry["digest"],
+        manifest["config"]["digest"],
+        *(layer["digest"] for layer in manifest["layers"]),
+    ]
+    entry["annotations"] = {REFERENCE: reference, CONTAINERD_NAME: reference}
+    present = set(ctr(places, "content", "list", "--quiet").split())
+    with tempfile.TemporaryDirectory(dir=store.parent) as folder:
+        archive = Path(folder) / "image.tar"
+        _pack(archive, {**index, "manifests": [entry]}, store, set(digests) - present)
         ctr(places, "images", "import", archive, timeout_seconds=600)
-    finally:
-        archive.unlink(missing_ok=True)
-        _remove(folder)
 
 
 def ensure_pause(places: Layout) -> None:
@@ -57,21 +70,16 @@ def ensure_pause(places: Layout) -> None:
     load(places, layout.PAUSE_IMAGE)
 
 
-def _pack(folder: Path, archive: Path, present: set[str]) -> None:
+def _pack(archive: Path, index: dict[str, object], store: Path, digests: set[str]) -> None:
     with tarfile.open(archive, "w") as sink:
-        for name in ("oci-layout", "index.json"):
-            sink.add(folder / name, name)
-        for blob in sorted((folder / "blobs" / "sha256").iterdir()):
-            if f"sha256:{blob.name}" not in present:
-                sink.add(blob, f"blobs/sha256/{blob.name}")
+        for name, value in (("oci-layout", {"imageLayoutVersion": "1.0.0"}), ("index.json", index)):
+            data = json.dumps(value).encode()
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            sink.addfile(header, io.BytesIO(data))
+        for digest in sorted(digests):
+            sink.add(_blob(store, digest), f"blobs/{digest.replace(':', '/')}")
 
 
-def _remove(folder: Path) -> None:
-    for blob in sorted(folder.rglob("*"), reverse=True):
-        blob.rmdir() if blob.is_dir() else blob.unlink()
-    folder.rmdir()
-
-
-def digest_of(folder: Path) -> str:
-    """Return the digest of the one image in an OCI folder."""
-    return str(json.loads((folder / "index.json").read_text())["manifests"][0]["digest"])
+def _blob(store: Path, digest: str) -> Path:
+    return store / "blobs" / digest.replace(":", "/")
