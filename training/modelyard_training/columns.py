@@ -21,6 +21,7 @@ Flags = npt.NDArray[np.bool_]
 
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 MANY_CLASSES = 100
+INT64_DIGITS = 18
 
 
 def doubles(column: Any, name: str) -> Doubles:
@@ -35,9 +36,7 @@ def doubles(column: Any, name: str) -> Doubles:
     kind = column.type
     if pa.types.is_boolean(kind):
         column = column.cast(pa.int8())
-    elif not (
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    ):
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise BadData("ColumnWrongType", f"column {name!r} holds {kind}, not numbers")
     return np.asarray(
         column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64
@@ -147,7 +146,7 @@ def _plain(column: Any) -> Any:
 
 def _is_integer(word: str) -> bool:
     digits = word.removeprefix("-")
-    return digits.isascii() and digits.isdecimal() and len(digits) <= 18
+    return digits.isascii() and digits.isdecimal() and len(digits) <= INT64_DIGITS
 
 
 def _checked_classes(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:

@@ -96,8 +96,8 @@ def check_contract(request: RunRequest, frame: Mapping[str, Any], table: Any) ->
             raise BadSpec(
                 "InvalidSpec", f"contract: {rule.name!r} is a Category and has no min or max"
             )
-        values = frame[rule.name] if rule.name in frame else columns.floats(
-            table[rule.name], rule.name
+        values = (
+            frame[rule.name] if rule.name in frame else columns.floats(table[rule.name], rule.name)
         )
         violations += _violations(rule, values)
     if violations:

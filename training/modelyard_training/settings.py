@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+MOUNTS = {
+    "request": "/modelyard/in/run.json",
+    "data": "/modelyard/data",
+    "store": "/modelyard/store",
+    "scratch": "/tmp",  # noqa: S108 - an emptyDir of the pod
+    "termination-log": "/dev/termination-log",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -25,12 +33,8 @@ def read_settings(arguments: Sequence[str] | None = None) -> Settings:
     parser = argparse.ArgumentParser(
         prog="modelyard-train", description="Train, prove and store one model."
     )
-    path = {"type": Path, "metavar": "PATH"}
-    parser.add_argument("--request", default=Path("/modelyard/in/run.json"), **path)
-    parser.add_argument("--data", default=Path("/modelyard/data"), **path)
-    parser.add_argument("--store", default=Path("/modelyard/store"), **path)
-    parser.add_argument("--scratch", default=Path("/tmp"), **path)  # noqa: S108 - an emptyDir
-    parser.add_argument("--termination-log", default=Path("/dev/termination-log"), **path)
+    for name, path in MOUNTS.items():
+        parser.add_argument(f"--{name}", type=Path, default=Path(path), metavar="PATH")
     parser.add_argument(
         "--attempt",
         default=os.environ.get("HOSTNAME") or f"pid-{os.getpid()}",

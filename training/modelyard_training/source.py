@@ -114,7 +114,7 @@ def _copy(original: Path, copy: Path, source: DataSource) -> tuple[str, int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    with (gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as stream:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         yield stream  # type: ignore[misc]
 
 
@@ -148,5 +148,7 @@ def _decode(path: Path, names: list[str]) -> Any:
     )
     with _opened(path) as stream:
         return pa.csv.read_csv(
-            stream, convert_options=convert, parse_options=pa.csv.ParseOptions(newlines_in_values=True)
+            stream,
+            convert_options=convert,
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
         )

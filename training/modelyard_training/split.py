@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from modelyard_core.estimators import CLASSIFICATION
 from modelyard_core.runs import RunRequest
@@ -55,7 +56,7 @@ def split_rows(request: RunRequest, dataset: Dataset) -> Halves:
     Raises:
         BadData: too few rows to train on, or a class that no training row has.
     """
-    rows = row_bytes(dataset)
+    rows = row_bytes(dataset.frame[[feature.name for feature in request.features]])
     if dataset.moments is not None:
         holdout = newest(dataset.moments, request.split.test_fraction)
     else:
@@ -96,11 +97,11 @@ def is_too_small(task: str, truth: npt.NDArray[Any], classes: int) -> str | None
     return None
 
 
-def row_bytes(dataset: Dataset) -> list[bytes]:
-    """Return each row's features as bytes: its key when there is no key column."""
+def row_bytes(frame: pd.DataFrame) -> list[bytes]:
+    """Return each row as bytes: its key when there is no key column."""
     parts: list[list[bytes]] = []
-    for name in dataset.frame.columns:
-        cells = dataset.frame[name].to_numpy()
+    for name in frame.columns:
+        cells = frame[name].to_numpy()
         if cells.dtype == object:
             parts.append([str(cell).encode() for cell in cells])
         else:
