@@ -91,7 +91,7 @@ class Toleration(ApiModel):
     """How long a NoExecute taint is tolerated."""
 
 
-NodeSelector = Annotated[dict[LabelKey, LabelValue], Field(max_length=16)]
+NodeSelector = Annotated[dict[str, LabelValue], Field(max_length=16)]
 """Labels that a node must carry."""
 
 Tolerations = Annotated[tuple[Toleration, ...], Field(max_length=16)]

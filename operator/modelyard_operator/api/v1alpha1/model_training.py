@@ -178,7 +178,7 @@ class DataContract(ApiModel):
     """Fewest rows."""
     columns: Annotated[
         tuple[ColumnContract, ...], Field(max_length=MAX_FEATURES), ListMap("name")
-    ] = ()
+    ] = Field(default_factory=tuple)
     """Checks of single columns."""
 
 
@@ -240,6 +240,10 @@ class Feature(ApiModel):
         Cel(
             "self.type == 'Category' || (!has(self.encode) && !has(self.maxCategories))",
             "encode and maxCategories belong to Category features; drop them or use type: Category",
+        ),
+        Cel(
+            "!(self.name in ['label', 'probabilities', 'prediction'])",
+            "label, probabilities and prediction are names of outputs; rename the column",
         ),
     )
 
@@ -318,16 +322,16 @@ class MetricGate(ApiModel):
 class ParityGate(ApiModel):
     """How far the exported model may be from the fitted one."""
 
-    max_abs: common.PositiveDecimal = "1e-5"
+    max_abs: common.PositiveDecimal = "0.00001"
     """Largest absolute difference."""
-    max_rel: common.PositiveDecimal = "1e-4"
+    max_rel: common.PositiveDecimal = "0.0001"
     """Largest relative difference."""
 
 
 class Gates(ApiModel):
     """What a model must pass to be blessed."""
 
-    metrics: Annotated[tuple[MetricGate, ...], Field(max_length=16)] = ()
+    metrics: Annotated[tuple[MetricGate, ...], Field(max_length=16)] = Field(default_factory=tuple)
     """Metrics over the holdout. Without an absolute one (min or max) the verdict is Unverified."""
     parity: ParityGate = Field(default_factory=ParityGate)
     """How far the exported model may be from the fitted one."""
@@ -367,7 +371,7 @@ class Runtime(ApiModel):
     """CPU and memory of the training container; 1 CPU and 1Gi when absent."""
     node_selector: common.NodeSelector | None = None
     """Labels that the node must carry."""
-    tolerations: common.Tolerations = ()
+    tolerations: common.Tolerations = Field(default_factory=tuple)
     """Taints that the pod accepts."""
     active_deadline: common.Duration = "2h"
     """A run that takes longer is ended."""
@@ -449,14 +453,14 @@ class RunStatus(ApiModel):
     started_at: datetime
     """When the request was granted; with `token` it tells this run from an earlier one of the same
     name."""
+    parent: int | None = None
+    """The champion at that time."""
     pod: Annotated[str, Field(max_length=64)] | None = None
     """The uid of the newest pod."""
     pods: int = 0
     """How many pods the run has had; more than failures explain are disruptions."""
     restarts: int = 0
     """How often the Job had to be made again because its result was lost."""
-    job: Annotated[str, Field(max_length=64)] | None = None
-    """The uid of the Job."""
 
 
 class Request(ApiModel):
@@ -542,7 +546,9 @@ class ModelTrainingStatus(Status):
     ] = ()
     """The newest request of each DriftMonitor that was taken up."""
     unhelpful_drift_runs: int = 0
-    """Runs in a row that drift caused and that did not lead to a blessed model."""
+    """Runs in a row that drift caused and that ended without a model fit to replace the champion."""
+    last_version: int = 0
+    """The highest number that was ever given to a version."""
     started: Annotated[tuple[datetime, ...], Field(max_length=100)] = ()
     """When the runs of the last 24 hours started."""
 
@@ -559,7 +565,6 @@ class ModelTraining(CustomResource):
         Column("Verdict", ".status.latest.verdict"),
         Column("Metric", ".status.latest.metric"),
         Column("Last-Run", ".status.lastRun.finishedAt", "date"),
-        Column("Age", ".metadata.creationTimestamp", "date"),
         Column("Run", ".status.run.name", priority=1),
         Column("Summary", ".status.summary", priority=1),
     )

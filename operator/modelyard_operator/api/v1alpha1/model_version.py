@@ -57,6 +57,8 @@ class ModelVersionSpec(ApiModel):
     """The metric that is shown first."""
     verdict: Verdict
     """What the gates said."""
+    verdict_reason: Annotated[str, Field(max_length=512)] = ""
+    """The gate that decided, in one sentence with its numbers; empty when all passed."""
     images: VersionImages
     """The images that made it."""
 
@@ -104,7 +106,6 @@ class ModelVersion(CustomResource):
         Column("Verdict", ".spec.verdict"),
         Column("Metric", ".status.metric"),
         Column("Trigger", ".spec.trigger"),
-        Column("Age", ".metadata.creationTimestamp", "date"),
         Column("Served-By", ".status.servedBy[*].deployment", priority=1),
         Column("Digest", ".spec.digest", priority=1),
         Column("Summary", ".status.summary", priority=1),
