@@ -59,7 +59,7 @@ def _is_valid(parameter: estimators.Parameter, value: str) -> str:
     if parameter.kind is estimators.Kind.CHOICE:
         return f"{value} in {_quoted(parameter.choices)}"
     bounds = (
-        f"({value}.matches('{parameter.pattern}') && double({value}) >= "
+        f"({value}.matches(r'{parameter.pattern}') && double({value}) >= "
         f"{float(parameter.minimum)!r} && double({value}) <= {float(parameter.maximum)!r})"
     )
     return f"({value} == '{estimators.NONE}' || {bounds})" if parameter.optional else bounds
