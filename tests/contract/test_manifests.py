@@ -26,6 +26,7 @@ OPERATOR = {
     "apps/deployments": "get list watch create patch delete",
     "/services": "get list watch create patch delete",
     "/configmaps": "get list watch create patch delete",
+    "policy/poddisruptionbudgets": "get list watch create patch delete",
     "/pods": "get list watch patch",
     "events.k8s.io/events": "create",
 }
