@@ -1,0 +1,205 @@
+"""A Kubernetes API server of a test's own: the real etcd and kube-apiserver, and nothing else.
+
+No controllers and no kubelet run: a test plays their part, so that every step is in its hands,
+and no operator that happens to be installed interferes.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Obj = dict[str, Any]
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "modelyard"
+BINARIES = CACHE / "bin" / "current"
+START_LIMIT_SECONDS = 60.0
+AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, verbs: [create, update, patch, delete, deletecollection]}
+- {level: None}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServer:
+    """One running API server and who may use it."""
+
+    url: str
+    folder: Path
+    token: str
+    """Of a member of system:masters."""
+    stranger: str
+    """Of somebody without any right."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "kubeconfig"
+
+    def call(self, method: str, path: str, body: Any = None, kind: str = "json") -> Obj:
+        """Make one request as the administrator and return the answer."""
+        content_type = {
+            "json": "application/json",
+            "merge": "application/merge-patch+json",
+            "apply": "application/apply-patch+yaml",
+        }[kind]
+        request = urllib.request.Request(  # noqa: S310
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content_type},
+        )
+        try:
+            with urllib.request.urlopen(request, context=self.tls(), timeout=20) as answer:  # noqa: S310
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            status = json.loads(error.read())
+            raise Refused(error.code, status.get("message", "")) from None
+
+    def tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.folder / "certs" / "apiserver.crt"))
+
+    def namespace(self, name: str) -> str:
+        """Make a namespace and return its name."""
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        self.call("POST", "/api/v1/namespaces", document)
+        return name
+
+    def audit(self) -> list[Obj]:
+        """Return every write that the server has answered so far."""
+        lines = (self.folder / "audit.log").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+class Refused(AssertionError):
+    """The API server said no."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+def available() -> bool:
+    """Return whether the programs have been built."""
+    return (BINARIES / "kube-apiserver").exists() and (BINARIES / "etcd").exists()
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[ApiServer]:
+    """Run etcd and an API server in a folder until the end of the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    etcd_port, peer_port, port = free_port(), free_port(), free_port()
+    server = ApiServer(f"https://127.0.0.1:{port}", folder, secrets.token_hex(8), secrets.token_hex(8))
+    _write_files(server)
+    etcd = _start(folder, "etcd", _etcd(folder, etcd_port, peer_port))
+    api = _start(folder, "kube-apiserver", _kube_apiserver(folder, etcd_port, port))
+    try:
+        _wait(server, api)
+        yield server
+    finally:
+        for process in (api, etcd):
+            process.kill()
+            process.wait()
+        shutil.rmtree(folder / "etcd", ignore_errors=True)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _write_files(server: ApiServer) -> None:
+    folder = server.folder
+    (folder / "tokens.csv").write_text(
+        f'{server.token},admin,admin,"system:masters"\n{server.stranger},stranger,stranger\n'
+    )
+    (folder / "audit.yaml").write_text(AUDIT_POLICY)
+    (folder / "audit.log").touch()
+    key = str(folder / "service-account.key")
+    subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+    write_kubeconfig(server.kubeconfig, server.url, server.token, folder / "certs/apiserver.crt")
+
+
+def write_kubeconfig(path: Path, url: str, token: str, certificate: Path | None = None) -> None:
+    """Write a kubeconfig with one context."""
+    trust = {} if certificate is None else {"certificate-authority": str(certificate)}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "clusters": [{"name": "test", "cluster": {"server": url, **trust}}],
+        "users": [{"name": "test", "user": {"token": token}}],
+    }
+    path.write_text(json.dumps(document))
+
+
+def _etcd(folder: Path, port: int, peer_port: int) -> list[str]:
+    client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
+    return [
+        f"--data-dir={folder / 'etcd'}",
+        "--unsafe-no-fsync",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+    ]
+
+
+def _kube_apiserver(folder: Path, etcd_port: int, port: int) -> list[str]:
+    key = folder / "service-account.key"
+    return [
+        f"--etcd-servers=http://127.0.0.1:{etcd_port}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--secure-port={port}",
+        f"--cert-dir={folder / 'certs'}",
+        f"--service-account-key-file={key}",
+        f"--service-account-signing-key-file={key}",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--token-auth-file={folder / 'tokens.csv'}",
+        "--authorization-mode=RBAC",
+        "--disable-admission-plugins=ServiceAccount",
+        f"--audit-policy-file={folder / 'audit.yaml'}",
+        f"--audit-log-path={folder / 'audit.log'}",
+        "--service-cluster-ip-range=10.96.0.0/24",
+    ]
+
+
+def _start(folder: Path, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+    with (folder / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(
+            [str(BINARIES / name), *arguments], stdout=log, stderr=log, cwd=folder
+        )
+
+
+def _wait(server: ApiServer, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_LIMIT_SECONDS
+    while True:
+        try:
+            server.call("GET", "/api/v1/namespaces/default")
+        except (OSError, Refused) as error:
+            log = server.folder / "kube-apiserver.log"
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < deadline, f"{error!r}: {log.read_text()[-2000:]}"
+            time.sleep(0.2)
+        else:
+            return
