@@ -4,6 +4,7 @@ Models in, YAML out; the chart's copies are the same documents under its switche
 """
 
 import argparse
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +41,10 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: object) -> bool:
         """Return True: never write an anchor."""
         return True
+
+
+# To the YAML readers of Go `y` and `n` are booleans; a field of that name has to be quoted.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), [*"yYnN"])
 
 
 def models() -> tuple[type[CustomResource], ...]:
