@@ -25,6 +25,11 @@ def kubeconfig() -> Path:
     return cluster_state() / "admin.conf"
 
 
+def programs() -> Path:
+    """Return the folder with kubectl and helm, where they were built here."""
+    return cache_root() / "bin" / "current"
+
+
 def image_list() -> Path:
     """Return the file with the references of the images built last."""
     return cluster_state() / "images.json"

@@ -19,6 +19,8 @@ STAMP = (
     " -X k8s.io/component-base/version.gitMajor=1"
     " -X k8s.io/component-base/version.gitMinor=36"
 )
+OWN = ("dns", "volumes")
+"""The programs whose source is here."""
 
 
 def ensure() -> Path:
@@ -42,9 +44,11 @@ def find() -> Path | None:
 
 
 def cache_key(go_version: str) -> str:
-    """Return the key of the programs: modules, sums, our DNS server, Go, flags."""
-    inputs = [SOURCES / "go.mod", SOURCES / "go.sum", SOURCES / "dns" / "main.go"]
-    return caches.key_of(go_version, STAMP, *FLAGS, *(path.read_bytes() for path in inputs))
+    """Return the key of the programs: modules, sums, our own sources, Go, flags."""
+    inputs = [SOURCES / "go.mod", SOURCES / "go.sum"]
+    inputs += [SOURCES / name / "main.go" for name in OWN]
+    texts = [path.read_bytes() for path in inputs]
+    return caches.key_of(go_version, STAMP, *FLAGS, *texts)
 
 
 def is_new_enough(go_version: str) -> bool:
@@ -74,8 +78,9 @@ def _build(folder: Path) -> None:
     say(f"building Kubernetes {VERSION} from Go modules (8 minutes the first time; log: {log})")
     with step("building Kubernetes, etcd and helm"):
         _go_build(log, env, "-ldflags", STAMP, "-o", f"{half}/", "tool")
-    with step("building CoreDNS"):
-        _go_build(log, env, "-ldflags", "-s -w", "-o", f"{half}/coredns", "./dns")
+    with step("building CoreDNS and the volumes' watcher"):
+        _go_build(log, env, "-ldflags", "-s -w", "-o", f"{half}/", *(f"./{name}" for name in OWN))
+    (half / "dns").rename(half / "coredns")
     (half / "server").rename(half / "etcd")
     half.rename(folder)
 

@@ -1,4 +1,4 @@
-"""The eight programs of the local cluster: how each is called and what it reads.
+"""The nine programs of the local cluster: how each is called and what it reads.
 
 JSON is YAML, so configuration files are written as JSON from dictionaries. The settings without an
 obvious reason are explained in docs/cluster.md.
@@ -21,6 +21,7 @@ def all_of(places: Layout) -> tuple[Daemon, ...]:
     return (
         etcd(places),
         api_server(places),
+        volumes(places),
         controller_manager(places),
         scheduler(places),
         containerd(places),
@@ -83,8 +84,13 @@ def api_server(places: Layout) -> Daemon:
     )
 
 
+def volumes(places: Layout) -> Daemon:
+    """Return the program that makes new volumes writable by pods that are not root."""
+    return Daemon("volumes", (str(places.program("volumes")), str(places.volumes)))
+
+
 def controller_manager(places: Layout) -> Daemon:
-    """Return the controllers; without a umask, so that volumes are writable by non-root pods."""
+    """Return the controllers, with the provisioner of host-path volumes."""
     own, pki = places.kubeconfig_of("controller-manager"), places.pki
     return Daemon(
         "kube-controller-manager",
@@ -104,7 +110,6 @@ def controller_manager(places: Layout) -> Daemon:
             f"--cluster-signing-cert-file={pki / 'ca.crt'}",
             f"--cluster-signing-key-file={pki / 'ca.key'}",
         ),
-        umask=0,
     )
 
 

@@ -32,13 +32,12 @@ class Daemon:
     argv: tuple[str, ...]
     files: Mapping[Path, str] = field(default_factory=dict)
     """Configuration that it reads at its start."""
-    umask: int = 0o022
 
     @property
     def fingerprint(self) -> str:
         """Return a key that changes when the program has to be started anew."""
         texts = [f"{path}\n{text}" for path, text in sorted(self.files.items())]
-        return caches.key_of(str(self.umask), *self.argv, "files", *texts)
+        return caches.key_of(*self.argv, "files", *texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def start(daemon: Daemon, pids: Path, logs: Path) -> Record:
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            umask=daemon.umask,
+            umask=0o022,
             cwd="/",
             env=programs.direct_environment(),
         )

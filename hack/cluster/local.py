@@ -218,7 +218,7 @@ def _stop(places: Layout) -> None:
         _stop_daemon(places, name)
     _stop_daemon(places, "containerd")
     remains.clear_pods(places)
-    for name in ("kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"):
+    for name in ("kube-scheduler", "kube-controller-manager", "volumes", "kube-apiserver", "etcd"):
         _stop_daemon(places, name)
     remains.clear(places)
 

@@ -23,6 +23,7 @@ from hack.terminal import Failure
 COMPONENTS = (
     "etcd",
     "kube-apiserver",
+    "volumes",
     "kube-controller-manager",
     "kube-scheduler",
     "containerd",
