@@ -1,7 +1,7 @@
 """ModelVersion: one model that came out of a training, under a number that is never used again."""
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -110,13 +110,6 @@ class ModelVersion(CustomResource):
         Column("Digest", ".spec.digest", priority=1),
         Column("Summary", ".status.summary", priority=1),
     )
-    RULES: ClassVar[tuple[Cel, ...]] = (
-        Cel(
-            "self.metadata.name == self.spec.training + '-v' + string(self.spec.version)",
-            "metadata.name must be <spec.training>-v<spec.version>",
-        ),
-    )
-
     spec: Annotated[
         ModelVersionSpec,
         Rules(Cel(IMMUTABLE, "a version cannot change; train again to get a new one")),
