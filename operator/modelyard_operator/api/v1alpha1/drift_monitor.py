@@ -94,9 +94,9 @@ class Confirm(ApiModel):
     )
 
     windows: Annotated[int, Field(ge=1, le=10)] = 2
-    """Windows that must find drift,"""
+    """How many of the last `of` windows of one length must find drift."""
     of: Annotated[int, Field(ge=1, le=10)] = 3
-    """of the last so many windows of one length; as many quiet ones in a row end the drift."""
+    """How many windows of one length are looked at; as many quiet ones in a row end the drift."""
 
 
 class Retrain(ApiModel):
@@ -104,8 +104,6 @@ class Retrain(ApiModel):
 
     training: common.Name
     """The ModelTraining that is asked to train again."""
-    on: Annotated[tuple[Literal["Drift"], ...], Field(min_length=1, max_length=1)] = ("Drift",)
-    """What asks for it."""
     confirm: Confirm = Field(default_factory=Confirm)
     """How often drift must be seen before it is believed."""
     cooldown: common.Duration = "24h"
@@ -243,7 +241,7 @@ class RetrainRecord(ApiModel):
     cooldown_until: datetime
     """No further request is made before."""
     outcome: Word
-    """Promoted, NotPromoted, NotBlessed, Unchanged, Failed, Suppressed or Superseded."""
+    """Promoted, NotPromoted, NotBlessed, Unchanged, Failed, Suppressed, Superseded or Withdrawn."""
     reason: Word = ""
     """Why, in one word of the training or of the rollout."""
     run: Annotated[str, Field(max_length=63)] | None = None
