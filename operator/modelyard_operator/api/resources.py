@@ -44,11 +44,12 @@ EVENT = Resource("events.k8s.io", "v1", "events", "Event")
 JOB = Resource("batch", "v1", "jobs", "Job")
 LEASE = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 POD = Resource("", "v1", "pods", "Pod")
+POD_DISRUPTION_BUDGET = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 SERVICE = Resource("", "v1", "services", "Service")
 
 _BY_TYPE = {
     (r.api_version, r.kind): r
-    for r in (*OWN, CONFIG_MAP, DEPLOYMENT, EVENT, JOB, LEASE, POD, SERVICE)
+    for r in (*OWN, CONFIG_MAP, DEPLOYMENT, EVENT, JOB, LEASE, POD, POD_DISRUPTION_BUDGET, SERVICE)
 }
 
 

@@ -28,8 +28,8 @@ class Runtime(ApiModel):
     """Of the serving container."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=16), ListMap("name")] = ()
     """Added to the environment of the serving container."""
-    max_batch_rows: Annotated[int, Field(ge=1, le=65_536)] = 64
-    """How many rows one call of the model takes at most."""
+    max_batch_rows: Annotated[int, Field(ge=1, le=65_536)] = 1024
+    """How many rows one request may carry."""
     node_selector: NodeSelector = Field(default_factory=dict)
     """Labels that a node must carry."""
     tolerations: Tolerations = ()

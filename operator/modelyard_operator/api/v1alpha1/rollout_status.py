@@ -121,6 +121,8 @@ class StepStatus(ApiModel):
     """When every router had confirmed its traffic: counting starts here."""
     measured_at: datetime | None = None
     """When requests were counted last."""
+    blocked_since: datetime | None = None
+    """Since when the candidate has had no ready pod, and therefore no traffic."""
 
 
 class PauseStatus(ApiModel):
