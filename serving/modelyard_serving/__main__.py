@@ -1,0 +1,67 @@
+"""`modelyard-serve`: read the settings, listen, load the model behind the gate, answer."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+from modelyard_core.errors import ModelyardError
+from modelyard_serving import app, loading, logs, server, settings
+from modelyard_serving.gate import Gate
+from modelyard_serving.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def compose(told: settings.ServeSettings) -> server.DrainingServer:
+    """Return the whole program, wired: the model is loaded once the server listens."""
+    gate = Gate()
+    metrics = Metrics(told.model, told.version, told.digest, told.revision)
+    metrics.ready.set_function(lambda: float(gate.is_ready()))
+    application = app.create_app(gate, metrics, told.limits)
+    application.router.lifespan_context = _loading_behind(gate, told)
+    return server.build(application, told, gate, metrics)
+
+
+def _loading_behind(gate: Gate, told: settings.ServeSettings) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(open_gate(gate, told))
+        yield
+        task.cancel()
+
+    return lifespan
+
+
+async def open_gate(gate: Gate, told: settings.ServeSettings) -> None:
+    """Load the model in a thread and open the gate, or leave the reason there."""
+    loop = asyncio.get_running_loop()
+    try:
+        inference = await asyncio.to_thread(loading.load, told, loop.call_later)
+    except ModelyardError as error:
+        gate.fail(str(error))
+        logger.error("not ready, and will not be: %s", error)  # noqa: TRY400
+        return
+    gate.open(inference)
+    logger.info("ready: %s version %s, %s", told.model, told.version, told.digest)
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit code."""
+    logs.start()
+    try:
+        told = settings.serve_settings()
+    except settings.BadSetting as error:
+        logger.error("%s", error)  # noqa: TRY400
+        return 2
+    compose(told).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The routes, and nothing else: HTTP in, a call into the room, HTTP out."""
+
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version as version_of
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from modelyard_core import codec, headers
+from modelyard_core.errors import ModelyardError
+from modelyard_core.roles import Role
+from modelyard_serving import clock, http_errors, protocol, request_body
+from modelyard_serving.errors import InvalidRequest, NotServed
+from modelyard_serving.gate import Gate
+from modelyard_serving.inference import Answer, Inference
+from modelyard_serving.metrics import CONTENT_TYPE, Metrics
+from modelyard_serving.settings import Limits
+
+CLIENT_CLOSED_REQUEST = 499
+ROLES = {role.value: role for role in Role}
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(gate: Gate, metrics: Metrics, limits: Limits) -> FastAPI:
+    """Return the application; the gate decides from moment to moment whether a model answers."""
+    app = FastAPI(redirect_slashes=False, openapi_url=None)
+    _add_error_answers(app)
+    _add_health(app, gate)
+    _add_model(app, gate)
+    _add_inference(app, gate, metrics, limits)
+    _add_observation(app, gate, metrics)
+    return app
+
+
+def _json(document: object) -> Response:
+    return Response(orjson.dumps(document), media_type=http_errors.JSON)
+
+
+def _add_error_answers(app: FastAPI) -> None:
+    @app.exception_handler(HTTPException)
+    async def routing(request: Request, error: HTTPException) -> Response:
+        sentence = f"{request.method} {request.url.path}: {error.detail}"
+        return Response(
+            http_errors.body(sentence), error.status_code, error.headers, http_errors.JSON
+        )
+
+    @app.exception_handler(ModelyardError)
+    async def ours(_: Request, error: ModelyardError) -> Response:
+        return http_errors.response(error)
+
+    @app.exception_handler(Exception)
+    async def bug(_: Request, __: Exception) -> Response:
+        return Response(http_errors.body("internal error"), 500, media_type=http_errors.JSON)
+
+
+def _add_health(app: FastAPI, gate: Gate) -> None:
+    @app.get("/v2/health/live")
+    async def live() -> Response:
+        return _json({"live": True})
+
+    @app.get("/v2/health/ready")
+    async def ready() -> Response:
+        gate.check_ready()
+        return _json({"ready": True})
+
+    @app.get("/v2")
+    @app.get("/v2/")
+    async def server() -> Response:
+        return _json(protocol.server_metadata(version_of("modelyard")))
+
+
+def _served(gate: Gate, request: Request) -> Inference:
+    """Return the model if it is the one that the path names."""
+    inference = gate.inference()
+    name = request.path_params["name"]
+    version = request.path_params.get("version", inference.version)
+    if name != inference.name:
+        raise NotServed(f"there is no model {name!r} here; this is {inference.name!r}")
+    if version != inference.version:
+        raise NotServed(
+            f"model {name!r} has no version {version!r} here; this is {inference.version!r}"
+        )
+    return inference
+
+
+def _add_model(app: FastAPI, gate: Gate) -> None:
+    @app.get("/v2/models/{name}")
+    @app.get("/v2/models/{name}/versions/{version}")
+    async def metadata(request: Request) -> Response:
+        inference = _served(gate, request)
+        signature = inference.signature
+        return _json(
+            protocol.model_metadata(
+                inference.name,
+                inference.version,
+                signature.inputs,
+                signature.outputs,
+                inference.digest,
+            )
+        )
+
+    @app.get("/v2/models/{name}/ready")
+    @app.get("/v2/models/{name}/versions/{version}/ready")
+    async def model_ready(request: Request) -> Response:
+        inference = _served(gate, request)
+        gate.check_ready()
+        return _json({"name": inference.name, "ready": True})
+
+
+def _add_inference(app: FastAPI, gate: Gate, metrics: Metrics, limits: Limits) -> None:
+    async def answer(request: Request, role: Role) -> Answer:
+        inference = _served(gate, request)
+        if protocol.BINARY_HEADER in request.headers:
+            raise InvalidRequest(f"{protocol.BINARY_HEADER}: {protocol.NO_BINARY}")
+        return await inference.answer(await request_body.read(request, limits.max_body_bytes), role)
+
+    @app.post("/v2/models/{name}/infer")
+    @app.post("/v2/models/{name}/versions/{version}/infer")
+    async def infer(request: Request) -> Response:
+        role = ROLES.get(request.headers.get(headers.ROLE, ""), Role.DIRECT)
+        start = clock.perf_counter()
+        code = 500
+        with metrics.in_flight.track_inprogress():
+            try:
+                answered = await answer(request, role)
+                metrics.rows(role, answered.rows)
+                response = Response(answered.body, media_type=http_errors.JSON)
+                code = response.status_code
+            except ModelyardError as error:
+                metrics.rejected(type(error).__name__)
+                response = http_errors.response(error)
+                code = response.status_code
+            except ClientDisconnect:
+                metrics.rejected("ClientDisconnect")
+                response = Response(status_code=CLIENT_CLOSED_REQUEST)
+                code = CLIENT_CLOSED_REQUEST
+            finally:
+                metrics.answered(role, code, clock.perf_counter() - start)
+        return response
+
+
+def _add_observation(app: FastAPI, gate: Gate, metrics: Metrics) -> None:
+    @app.get("/metrics")
+    async def scrape() -> Response:
+        return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
+
+    @app.get("/v1/sketch")
+    async def sketch() -> Response:
+        counts = gate.inference().recorder.snapshot(clock.now())
+        return _json(codec.encode(counts))
+
+    @app.get("/v1/profile")
+    async def profile() -> Response:
+        return Response(gate.inference().profile, media_type=http_errors.JSON)

@@ -1,0 +1,116 @@
+"""What one model takes: a parsed request in, named arrays out.  Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelyard_core.signature import Tensor
+from modelyard_serving import codec, protocol
+from modelyard_serving.codec import Array
+from modelyard_serving.errors import InvalidRequest, TooLarge
+
+BATCH = "batch"
+"""The symbol of a first dimension that varies and has no name: the rows of a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """An input of the model.
+
+    `symbols` has a name for each dimension that varies, the same for those that vary together, an
+    empty one for a dimension that varies by itself, and None for a fixed one.
+    """
+
+    tensor: Tensor
+    symbols: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A request that the model can run."""
+
+    feeds: Mapping[str, Array]
+    outputs: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The inputs and outputs of the served model, and how many rows a request may have."""
+
+    inputs: Mapping[str, InputSpec]
+    outputs: tuple[str, ...]
+    max_rows: int
+
+    def bind(self, request: protocol.InferRequest) -> Bound:
+        """Return the arrays that the request holds, in the model's terms.
+
+        Raises:
+            InvalidRequest: not what the model takes; the sentence names the tensor.
+            TooLarge: more rows than a request may have.
+        """
+        self._check_names([tensor.name for tensor in request.inputs])
+        unknown = [name for name in request.outputs if name not in self.outputs]
+        if unknown:
+            raise InvalidRequest(
+                f"the model has no output {unknown[0]!r}; it has {', '.join(self.outputs)}"
+            )
+        rows = self._check_shapes(request.inputs)
+        feeds = {tensor.name: _decode(tensor) for tensor in request.inputs}
+        return Bound(feeds, request.outputs or self.outputs, rows)
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        seen = set[str]()
+        for name in names:
+            if name not in self.inputs:
+                raise InvalidRequest(
+                    f"the model has no input {name!r}; it takes {', '.join(self.inputs)}"
+                )
+            if name in seen:
+                raise InvalidRequest(f"input {name!r} is there twice")
+            seen.add(name)
+        missing = [name for name in self.inputs if name not in seen]
+        if missing:
+            raise InvalidRequest(f"input {missing[0]!r} is missing")
+
+    def _check_shapes(self, tensors: Sequence[protocol.RequestInput]) -> int:
+        sizes: dict[str, tuple[int, str]] = {}
+        batches = []
+        for tensor in tensors:
+            spec = self.inputs[tensor.name]
+            _check_tensor(tensor, spec.tensor)
+            if spec.symbols and spec.symbols[0]:
+                batches.append(tensor.shape[0])
+            for symbol, size in zip(spec.symbols, tensor.shape, strict=True):
+                if not symbol:
+                    continue
+                known, first = sizes.setdefault(symbol, (size, tensor.name))
+                if known != size:
+                    raise InvalidRequest(
+                        f"input {tensor.name!r} has {size} where input {first!r} has {known}"
+                    )
+        rows = max(batches, default=1)
+        if rows > self.max_rows:
+            raise TooLarge(f"{rows} rows; this server takes at most {self.max_rows} a request")
+        return rows
+
+
+def _check_tensor(tensor: protocol.RequestInput, wanted: Tensor) -> None:
+    what = f"input {tensor.name!r}"
+    if tensor.datatype != wanted.datatype:
+        raise InvalidRequest(f"{what} is {wanted.datatype}, not {tensor.datatype}")
+    if tensor.datatype in codec.BINARY_ONLY:
+        raise InvalidRequest(f"{what} is {tensor.datatype}, which JSON cannot carry")
+    fits = len(tensor.shape) == len(wanted.shape) and all(
+        expected in (-1, size) for expected, size in zip(wanted.shape, tensor.shape, strict=True)
+    )
+    if not fits:
+        raise InvalidRequest(
+            f"{what} has shape {list(wanted.shape)}, where -1 varies, not {list(tensor.shape)}"
+        )
+
+
+def _decode(tensor: protocol.RequestInput) -> Array:
+    decode = codec.decode
+    if tensor.parameters.get(protocol.NULL_IS_MISSING) is True:
+        decode = codec.decode_with_missing
+    return decode(tensor.name, tensor.datatype, tensor.shape, tensor.data)

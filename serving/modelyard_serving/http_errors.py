@@ -1,0 +1,43 @@
+"""What a failure looks like over HTTP: one table from errors to status codes, one body."""
+
+import math
+
+import orjson
+from starlette.responses import Response
+
+from modelyard_core.errors import ModelyardError, Unavailable
+from modelyard_serving.errors import (
+    InvalidRequest,
+    ModelFailed,
+    NotReady,
+    NotServed,
+    Overloaded,
+    TooLarge,
+    UnsupportedEncoding,
+)
+
+JSON = "application/json"
+
+STATUS: dict[type[ModelyardError], int] = {
+    InvalidRequest: 400,
+    NotServed: 404,
+    TooLarge: 413,
+    UnsupportedEncoding: 415,
+    ModelFailed: 500,
+    NotReady: 503,
+    Overloaded: 503,
+}
+
+
+def body(sentence: str) -> bytes:
+    """Return the body of every error answer."""
+    return orjson.dumps({"error": sentence})
+
+
+def response(error: ModelyardError) -> Response:
+    """Return the answer for a failure of this room; a type that is not in the table is a bug."""
+    answer = Response(body(str(error)), STATUS[type(error)], media_type=JSON)
+    if isinstance(error, Unavailable) and error.retry_after is not None:
+        seconds = math.ceil(error.retry_after.total_seconds())
+        answer.headers["retry-after"] = str(seconds)
+    return answer

@@ -1,0 +1,73 @@
+"""The uvicorn server with a drain: on SIGTERM it says not ready, goes on answering, then ends.
+
+    SIGTERM ──► readiness 503, every answer closes its connection      for `drain_seconds`
+            ──► no new connections; running requests finish            for `finish_seconds` at most
+            ──► exit 0
+
+A second SIGTERM, or SIGINT, skips the first part.
+"""
+
+import signal
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from modelyard_serving import clock, http_protocol
+from modelyard_serving.gate import Gate
+from modelyard_serving.metrics import Metrics
+from modelyard_serving.settings import Limits, ServeSettings
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that its clients can leave without losing a request."""
+
+    def __init__(self, config: uvicorn.Config, gate: Gate, limits: Limits) -> None:
+        super().__init__(config)
+        self._gate = gate
+        self._limits = limits
+        self._drained_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the drain, or end it."""
+        del frame
+        # The signal is not kept: uvicorn would raise it again and turn exit 0 into a kill.
+        if sig == signal.SIGINT or self._gate.draining:
+            self.should_exit = True
+            return
+        self._gate.drain()
+        self._drained_at = clock.monotonic() + self._limits.drain_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether it is time to stop listening."""
+        if self._drained_at is not None:
+            for connection in list(self.server_state.connections):
+                cycle = getattr(connection, "cycle", None)
+                if cycle is not None:
+                    cycle.keep_alive = False
+            if clock.monotonic() >= self._drained_at:
+                self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def build(app: FastAPI, settings: ServeSettings, gate: Gate, metrics: Metrics) -> DrainingServer:
+    """Return the server, not running yet."""
+    limits = settings.limits
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=http_protocol.bounded(limits, gate, metrics),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        backlog=max(1024, limits.max_connections),
+        timeout_keep_alive=limits.keep_alive_seconds,
+        timeout_graceful_shutdown=int(limits.finish_seconds),
+    )
+    return DrainingServer(config, gate, limits)
