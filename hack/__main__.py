@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import sys
 
+from hack import cluster_tests, demo, release
 from hack.cluster import command
 from hack.images import build
 from hack.terminal import Failure, exit_with
 
-COMMANDS = {"cluster": command.main, "images": build.main}
+COMMANDS = {
+    "cluster": command.main,
+    "images": build.main,
+    "install": release.install,
+    "uninstall": release.uninstall,
+    "test": cluster_tests.main,
+    "demo-down": demo.down,
+}
 
 
 def main() -> None:

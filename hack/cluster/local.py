@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import functools
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hack import caches, programs
+from hack import caches, locks, mounts, programs
 from hack.cluster import (
     binaries,
     certificates,
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from hack.cluster.daemons import Daemon
 
 LOCK = Path("/run/modelyard.lock")
-OTHERS_MAY_TAKE_SECONDS = 1800
 HEALTH_SECONDS = 120
 _Condition = Callable[[], bool]
 LISTENERS = (
@@ -52,7 +49,8 @@ LISTENERS = (
 def up() -> None:
     """Bring the cluster up, whatever is left of it."""
     packages.ensure_root()
-    with _alone():
+    with locks.held(LOCK):
+        remains.refuse_others(_places(_some_binaries()))
         packages.ensure()
         places = _places(binaries.ensure())
         if is_healthy(places):
@@ -64,15 +62,18 @@ def up() -> None:
 def down() -> None:
     """Stop the cluster and take away all it put on the machine; its state stays in its folder."""
     packages.ensure_root()
-    with _alone(), step("stopping the cluster"):
-        _stop(_places(_some_binaries()))
+    with locks.held(LOCK), step("stopping the cluster"):
+        places = _places(_some_binaries())
+        remains.refuse_others(places)
+        _stop(places)
 
 
 def purge() -> None:
     """Stop the cluster and delete its state; what was built stays in the caches."""
     packages.ensure_root()
-    with _alone(), step("stopping the cluster and deleting its state"):
+    with locks.held(LOCK), step("stopping the cluster and deleting its state"):
         places = _places(_some_binaries())
+        remains.refuse_others(places)
         _stop(places)
         _delete_state(places)
 
@@ -266,10 +267,9 @@ def _containerd_answers(places: Layout) -> bool:
 
 
 def _delete_state(places: Layout) -> None:
-    mounts = remains.parse_mounts(Path("/proc/self/mountinfo").read_text())
-    busy = [mount.point for mount in mounts if mount.point.is_relative_to(places.state)]
+    busy = mounts.any_below(places.state)
     if busy:
-        raise Failure(f"{busy[0]} is still mounted, so the state is not deleted")
+        raise Failure(f"{busy} is still mounted, so the state is not deleted")
     for entry in places.state.glob("*"):
         if entry != places.logs:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -281,24 +281,3 @@ def _places(programs_folder: Path) -> Layout:
 
 def _some_binaries() -> Path:
     return binaries.find() or caches.cache_root() / "bin" / "none"
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Let one command at a time change the cluster."""
-    with LOCK.open("w") as lock:
-        if not _lock(lock.fileno()):
-            say("waiting for another cluster command to end")
-            if not programs.wait_until(
-                lambda: _lock(lock.fileno()), timeout_seconds=OTHERS_MAY_TAKE_SECONDS
-            ):
-                raise Failure(f"another cluster command has held {LOCK} for too long")
-        yield
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack import programs
+from hack import locks, mounts, programs
 from hack.cluster import daemons, layout, network
 from hack.cluster.layout import Layout
+from hack.images import buildah
+from hack.mounts import Mount
 from hack.terminal import Failure
 
 COMPONENTS = (
@@ -33,6 +34,7 @@ COMPONENTS = (
 )
 CONTAINER_LOGS = Path("/var/log/containers")
 SHIM_SOCKETS = Path("/run/containerd/s")
+RUNC_STATE = Path("/run/containerd/runc/k8s.io")
 Identity = tuple[int, int]
 """Device and inode: a folder keeps them when it is moved away."""
 
@@ -46,38 +48,35 @@ class Owner:
     volumes_identity: Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One line of the kernel's mount table."""
-
-    point: Path
-    kind: str
-
-
 Belongs = Callable[[Mount, Layout, Owner | None], bool]
 
 
-def claim(places: Layout) -> None:
-    """Write down that the runtime folder is ours.
+def refuse_others(places: Layout) -> None:
+    """Make sure that no other cluster of this kind is alive here.
 
     Raises:
-        Failure: The cluster of another state folder, or another kube-proxy, is alive here.
+        Failure: The cluster of another state folder, or another kube-proxy, is.
     """
-    earlier = read_owner(places.runtime)
-    if earlier is not None and earlier.state != places.state:
-        alive = list(orphans(earlier.state))
-        if alive:
+    owner = read_owner(places.runtime)
+    if owner is not None and owner.state != places.state:
+        for pid, _ in orphans(owner.state):
             raise Failure(
-                f"the cluster of {earlier.state} is running on this machine (pid {alive[0][0]}); "
+                f"the cluster of {owner.state} is running on this machine (pid {pid}); "
                 "stop it first, with `make cluster-down` and its XDG_CACHE_HOME or HOME"
             )
-        clear(places)
     stranger = _foreign_proxy(places.state)
     if stranger is not None:
         raise Failure(
             f"another kube-proxy (pid {stranger}) manages this machine's service addresses; "
             "set MODELYARD_CONTEXT to use that cluster"
         )
+
+
+def claim(places: Layout) -> None:
+    """Take over from a dead cluster, and write down that the runtime folder is ours."""
+    owner = read_owner(places.runtime)
+    if owner is not None and owner.state != places.state:
+        clear(places)
     places.volumes.mkdir(parents=True, exist_ok=True)
     places.runtime.mkdir(parents=True, exist_ok=True)
     note = {
@@ -140,6 +139,8 @@ def clear(places: Layout) -> None:
             daemons.kill(pid, argv)
     clear_pods(places)
     network.remove()
+    if locks.is_free(buildah.LOCK):
+        buildah.unmount()
     _unmount(places, owner, all_of_ours)
     for directory in (layout.VOLUMES_MOUNT, places.runtime / "containerd", places.runtime):
         _remove_below(directory, keep=directory == layout.VOLUMES_MOUNT)
@@ -151,8 +152,7 @@ def clear_pods(places: Layout) -> None:
     for pid, argv in list(shims(places)):
         daemons.kill(pid, argv)
     programs.wait_until(lambda: not any(shims(places)), timeout_seconds=5)
-    for socket in _shim_sockets(places):
-        socket.unlink(missing_ok=True)
+    _forget_containers(places)
     _unmount(places, read_owner(places.runtime), of_pods)
     for directory in (places.runtime / "containerd", places.runtime / "addresses"):
         _remove_below(directory, keep=False)
@@ -170,16 +170,6 @@ def mount_volumes(places: Layout) -> None:
     layout.VOLUMES_MOUNT.mkdir(parents=True, exist_ok=True)
     if identity(layout.VOLUMES_MOUNT) != identity(places.volumes):
         programs.run(["mount", "--bind", places.volumes, layout.VOLUMES_MOUNT])
-
-
-def parse_mounts(table: str) -> list[Mount]:
-    """Return the mounts of /proc/self/mountinfo, the newest first."""
-    mounts = []
-    for line in table.splitlines():
-        before, _, after = line.partition(" - ")
-        point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), before.split()[4])
-        mounts.append(Mount(Path(point.removesuffix("//deleted")), after.split()[0]))
-    return mounts[::-1]
 
 
 def all_of_ours(mount: Mount, places: Layout, owner: Owner | None) -> bool:
@@ -206,10 +196,9 @@ def _has_identity(path: Path, wanted: Identity) -> bool:
 
 
 def _unmount(places: Layout, owner: Owner | None, belongs: Belongs) -> None:
-    for mount in parse_mounts(Path("/proc/self/mountinfo").read_text()):
+    for mount in mounts.read():
         if belongs(mount, places, owner):
-            with contextlib.suppress(Failure):
-                programs.run(["umount", "--lazy", mount.point])
+            mounts.unmount(mount)
 
 
 def _kill_groups() -> None:
@@ -249,8 +238,7 @@ def _groups() -> list[Path]:
 
 
 def _group_mounts() -> list[Mount]:
-    mounts = parse_mounts(Path("/proc/self/mountinfo").read_text())
-    return [mount for mount in mounts if mount.kind in {"cgroup", "cgroup2"}]
+    return [mount for mount in mounts.read() if mount.kind in {"cgroup", "cgroup2"}]
 
 
 def _pids(path: Path) -> list[int]:
@@ -260,12 +248,17 @@ def _pids(path: Path) -> list[int]:
         return []
 
 
-def _shim_sockets(places: Layout) -> Iterator[Path]:
-    tasks = places.runtime / "containerd" / "io.containerd.runtime.v2.task"
-    for note in tasks.glob("*/*/address"):
-        socket = Path(note.read_text().strip().removeprefix("unix://"))
-        if socket.parent == SHIM_SOCKETS:
-            yield socket
+def _forget_containers(places: Layout) -> None:
+    """Remove what runc, the helpers and the network plugin keep in folders that others use too."""
+    tasks = places.runtime / "containerd" / "io.containerd.runtime.v2.task" / "k8s.io"
+    for task in tasks.glob("*"):
+        shutil.rmtree(RUNC_STATE / task.name, ignore_errors=True)
+        (layout.CNI_RESULTS / f"cni-loopback-{task.name}-lo").unlink(missing_ok=True)
+        note = task / "address"
+        if note.exists():
+            socket = Path(note.read_text().strip().removeprefix("unix://"))
+            if socket.parent == SHIM_SOCKETS:
+                socket.unlink(missing_ok=True)
 
 
 def _foreign_proxy(state: Path) -> int | None:
@@ -277,8 +270,7 @@ def _foreign_proxy(state: Path) -> int | None:
 
 def _remove_below(directory: Path, *, keep: bool) -> None:
     """Remove a folder, unless something is still mounted in it."""
-    mounts = parse_mounts(Path("/proc/self/mountinfo").read_text())
-    if any(mount.point.is_relative_to(directory) for mount in mounts):
+    if mounts.any_below(directory):
         return
     if keep:
         with contextlib.suppress(OSError):

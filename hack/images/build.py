@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from hack import caches, programs
+from hack import caches, locks, programs
 from hack.cluster import binaries, docker, layout, packages
 from hack.images import base, buildah, node, pip_settings
 from hack.terminal import Failure, say, step
@@ -45,7 +45,11 @@ def main(arguments: list[str]) -> None:
     if docker.answers():
         _with_docker(references)
     else:
-        _with_buildah(references)
+        with locks.held(buildah.LOCK):
+            try:
+                _with_buildah(references)
+            finally:
+                buildah.unmount()
     _write(references)
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hack import caches, programs
+from hack import caches, mounts, programs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+RUNTIME = Path("/run/modelyard-images")
+LOCK = Path("/run/modelyard-images.lock")
 
-RUNTIME = "/run/modelyard-images"
+
+def storage() -> Path:
+    """Return the folder with the images and layers."""
+    return caches.cache_root() / "buildah"
 
 
 def command(*arguments: str | Path) -> list[str]:
     """Return a buildah command line."""
-    root = caches.cache_root() / "buildah"
+    root = storage()
     root.mkdir(parents=True, exist_ok=True)
     return [
         "buildah",
@@ -45,3 +50,10 @@ def commit(reference: str, content: Path, settings: Sequence[str] = ()) -> None:
         run("commit", "--quiet", container, reference)
     finally:
         run("rm", container)
+
+
+def unmount() -> None:
+    """Take back the mounts that buildah keeps on its storage between its calls."""
+    for mount in mounts.read():
+        if mount.point.is_relative_to(storage()) or mount.point.is_relative_to(RUNTIME):
+            mounts.unmount(mount)
