@@ -1,11 +1,12 @@
 """A model bundle: files whose digests a manifest lists; the manifest's own digest is the identity.
 
     <store>/<training>/versions/sha256-<hex of the manifest>/…files…, manifest.json
-    <store>/<training>/runs/<hex of the run key>.json          → Pointer, written after the manifest
-    <store>/<training>/contents/<hex of the content key>.json  → Pointer
-    <store>/<training>/attempts/<pod>/…                        scratch of one attempt
+    <store>/<training>/contents/<hex of the content key>.json  → Pointer: the claim, first one wins
+    <store>/<training>/runs/<hex of the run key>.json          → Pointer, so an answer can be repeated
+    <store>/<training>/attempts/…                              scratch; nobody else reads it
 
-A bundle exists if and only if its manifest exists: it is written last, and the first writer wins.
+A bundle is written among the attempts, its manifest last, and is moved to `versions` whole.  It
+exists if and only if its manifest exists there.
 """
 
 from collections.abc import Mapping

@@ -71,40 +71,40 @@ def open_champion(request: RunRequest, store: Path, threads: int) -> Opponent | 
     champion = request.champion
     if champion is None:
         return None
-    folder = _folder_of(champion, request.store_claim, store)
     try:
-        text = (folder / bundle.MANIFEST).read_bytes()
-        if digest_bytes(text) != champion.digest:
-            raise NotComparable(f"the bundle of v{champion.version} has another digest")
-        manifest = codec.loads(bundle.Manifest, text)
-        files = {each.path: each.sha256 for each in manifest.files}
-        signature = codec.loads(Signature, _verified(folder, bundle.SIGNATURE, files))
-        content = _verified(folder, bundle.MODEL, files)
+        content, signature = _read_bundle(champion, _folder_of(champion, request, store))
         return Opponent(champion.version, OnnxModel(content, signature, threads))
     except OSError as error:
         raise NotComparable(
             f"the bundle of v{champion.version} cannot be read: {error.strerror}"
         ) from error
-    except NotComparable:
-        raise
     except ModelyardError as error:
         raise NotComparable(f"v{champion.version} cannot be opened: {error}") from error
 
 
-def _folder_of(champion: Champion, claim: str, store: Path) -> Path:
+def _read_bundle(champion: Champion, folder: Path) -> tuple[bytes, Signature]:
+    text = (folder / bundle.MANIFEST).read_bytes()
+    if digest_bytes(text) != champion.digest:
+        raise NotComparable("its manifest has another digest")
+    files = {each.path: each.sha256 for each in codec.loads(bundle.Manifest, text).files}
+    signature = codec.loads(Signature, _verified(folder, bundle.SIGNATURE, files))
+    return _verified(folder, bundle.MODEL, files), signature
+
+
+def _folder_of(champion: Champion, request: RunRequest, store: Path) -> Path:
     try:
         where, path = bundle.split_uri(champion.uri)
     except ValueError as error:
         raise NotComparable(str(error)) from error
-    if where != claim:
-        raise NotComparable(f"v{champion.version} is in another volume, {where!r}")
+    if where != request.store_claim:
+        raise NotComparable(f"it is in another volume, {where!r}")
     return store / path
 
 
 def _verified(folder: Path, name: str, files: dict[str, str]) -> bytes:
     content = (folder / name).read_bytes()
     if digest_bytes(content).removeprefix("sha256:") != files.get(name):
-        raise NotComparable(f"{name} of the champion is not what its manifest says")
+        raise NotComparable(f"{name} is not what its manifest says")
     return content
 
 

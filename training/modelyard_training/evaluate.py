@@ -64,7 +64,7 @@ def _values(answers: Answers) -> npt.NDArray[np.float64]:
 
 
 def _one_hot(truth: Truth, classes: tuple[int | str, ...]) -> npt.NDArray[np.float64]:
-    return np.asarray([[label == each for each in classes] for label in truth.tolist()], float)
+    return np.stack([truth == each for each in classes], axis=1).astype(np.float64)
 
 
 def _roc_auc(truth: Truth, answers: Answers, classes: Any, weights: Weights) -> float:

@@ -6,12 +6,12 @@ comparison that cannot tell are Inconclusive, and a request without an absolute 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from modelyard_core.metrics import METRICS
-from modelyard_core.runs import GateOutcome, GateResult, MetricGate, Verdict
+from modelyard_core.runs import ChampionGate, GateOutcome, GateResult, MetricGate, Verdict
 from modelyard_training import evaluate
 from modelyard_training.evaluate import Truth
 from modelyard_training.scoring import Answers
@@ -93,45 +93,48 @@ def judge_versus_champion(gate: MetricGate, evidence: Evidence) -> GateResult:
     wanted = gate.versus_champion
     assert wanted is not None
     rows = min(len(evidence.truth), COMPARED_ROWS)
-    numbers: dict[str, float] = {}
-
-    def result(outcome: GateOutcome, sentence: str) -> GateResult:
-        observed, baseline = numbers.get("observed"), numbers.get("baseline")
-        return GateResult(
-            gate.name,
-            VERSUS_CHAMPION,
-            outcome,
-            observed,
-            wanted.max_drop,
-            baseline,
-            rows,
-            sentence,
-        )
-
+    blank = GateResult(
+        gate.name, VERSUS_CHAMPION, GateOutcome.INCONCLUSIVE, None, wanted.max_drop, None, rows
+    )
+    if evidence.not_comparable:
+        return replace(blank, sentence=f"ChampionNotComparable: {evidence.not_comparable}")
     if evidence.champion is None:
-        if evidence.not_comparable:
-            return result(
-                GateOutcome.INCONCLUSIVE, f"ChampionNotComparable: {evidence.not_comparable}"
-            )
-        return result(GateOutcome.SKIPPED, "NoChampion: there is no version to compare with")
+        return replace(
+            blank,
+            outcome=GateOutcome.SKIPPED,
+            sentence="NoChampion: there is no version to compare with",
+        )
     if evidence.too_small:
-        return result(GateOutcome.INCONCLUSIVE, evidence.too_small)
+        return replace(blank, sentence=evidence.too_small)
     drops = paired_drops(gate.name, evidence, rows)
     if drops is None:
-        return result(GateOutcome.FAILED, f"{gate.name} is not a number on {rows} held-out rows")
-    numbers.update(observed=drops.observed, baseline=drops.baseline)
+        sentence = f"{gate.name} is not a number on {rows} held-out rows"
+        return replace(blank, outcome=GateOutcome.FAILED, sentence=sentence)
+    return _judge_drops(blank, drops, wanted, evidence.champion_version)
+
+
+def _judge_drops(
+    blank: GateResult, drops: "Drops", wanted: ChampionGate, version: int | None
+) -> GateResult:
     low, high = drops.interval(wanted.confidence)
     sentence = (
-        f"{gate.name} is {drops.observed:.4g} against {drops.baseline:.4g} of "
-        f"v{evidence.champion_version}: a drop of {drops.baseline_drop:.4f}, "
-        f"{wanted.confidence:.0%} between {low:.4f} and {high:.4f}; "
-        f"at most {wanted.max_drop:g} is allowed ({rows} rows)"
+        f"{blank.name} is {drops.observed:.4g} against {drops.baseline:.4g} of v{version}: "
+        f"a drop of {drops.drop:.4f}, {wanted.confidence:.0%} sure between {low:.4f} and "
+        f"{high:.4f}; at most {wanted.max_drop:g} is allowed ({blank.rows} rows)"
     )
     if high <= wanted.max_drop:
-        return result(GateOutcome.PASSED, sentence)
-    if low > wanted.max_drop:
-        return result(GateOutcome.FAILED, sentence)
-    return result(GateOutcome.INCONCLUSIVE, sentence + ": too uncertain")
+        outcome = GateOutcome.PASSED
+    elif low > wanted.max_drop:
+        outcome = GateOutcome.FAILED
+    else:
+        outcome, sentence = GateOutcome.INCONCLUSIVE, sentence + ": too uncertain to tell"
+    return replace(
+        blank,
+        outcome=outcome,
+        observed=drops.observed,
+        baseline=drops.baseline,
+        sentence=sentence,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class Drops:
 
     observed: float
     baseline: float
-    baseline_drop: float
+    drop: float
     resampled: tuple[float, ...]
 
     def interval(self, confidence: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@ empty categories, a row with nothing in it, and batches of every size.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,10 +53,6 @@ class Parity:
     def holds(self) -> bool:
         """Return whether every row kept the bounds."""
         return not self.worst
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the content of parity.json."""
-        return asdict(self)
 
 
 def prove(
