@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modelyard_operator.api import crds
+
 Obj = dict[str, Any]
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "modelyard"
@@ -57,14 +59,14 @@ class ApiServer:
             "merge": "application/merge-patch+json",
             "apply": "application/apply-patch+yaml",
         }[kind]
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(
             self.url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": content_type},
         )
         try:
-            with urllib.request.urlopen(request, context=self.tls(), timeout=20) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, context=self.tls(), timeout=20) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             status = json.loads(error.read())
@@ -104,7 +106,9 @@ def running(folder: Path) -> Iterator[ApiServer]:
     """Run etcd and an API server in a folder until the end of the block."""
     folder.mkdir(parents=True, exist_ok=True)
     etcd_port, peer_port, port = free_port(), free_port(), free_port()
-    server = ApiServer(f"https://127.0.0.1:{port}", folder, secrets.token_hex(8), secrets.token_hex(8))
+    server = ApiServer(
+        f"https://127.0.0.1:{port}", folder, secrets.token_hex(8), secrets.token_hex(8)
+    )
     _write_files(server)
     etcd = _start(folder, "etcd", _etcd(folder, etcd_port, peer_port))
     api = _start(folder, "kube-apiserver", _kube_apiserver(folder, etcd_port, port))
@@ -203,3 +207,23 @@ def _wait(server: ApiServer, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.2)
         else:
             return
+
+
+def install_crds(server: ApiServer) -> None:
+    """Install our CRDs and wait until they are served."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    for model in crds.models():
+        server.call("POST", path, crds.definition(model))
+    deadline = time.monotonic() + START_LIMIT_SECONDS
+    for model in crds.models():
+        while not _serves(server, model.RESOURCE.path("default")):
+            assert time.monotonic() < deadline, f"{model.__name__} is not served"
+            time.sleep(0.1)
+
+
+def _serves(server: ApiServer, path: str) -> bool:
+    try:
+        server.call("GET", path)
+    except Refused:
+        return False
+    return True
