@@ -1,0 +1,485 @@
+"""Whole runs through the real shell on a cluster in memory: from a wish to a version."""
+
+from datetime import timedelta
+
+import pytest
+
+from modelyard_core.runs import RunError, Verdict
+from support.training_world import NOON, PVC_DATA, World, a_spec
+
+HOUR = timedelta(hours=1)
+
+
+async def blessed(**changes) -> World:
+    """Return a world in which version 1 is blessed."""
+    world = World(**changes)
+    await world.settle()
+    world.succeed()
+    await world.settle()
+    return world
+
+
+async def test_a_new_training_becomes_a_blessed_version():
+    world = World()
+    await world.settle()
+    assert world.status["phase"] == "Running"
+    assert world.condition("Succeeded")["status"] == "Unknown"
+
+    world.succeed(auc=0.8312)
+    await world.settle()
+
+    (version,) = world.versions
+    assert version["metadata"]["name"] == "rain-v1"
+    assert "ownerReferences" not in version["metadata"]
+    assert version["spec"]["metrics"] == {"accuracy": "0.75", "roc_auc": "0.8312"}
+    assert version["status"]["phase"] == "Candidate"
+    assert world.status["champion"] == {"version": 1, "digest": version["spec"]["digest"]}
+    assert world.status["latest"] == {
+        "version": 1,
+        "verdict": "Blessed",
+        "metric": "roc_auc 0.8312",
+    }
+    assert world.status["phase"] == "Succeeded"
+    assert world.status["summary"] == "Version 1 (roc_auc 0.8312) passed every gate."
+    assert world.requests == [("Spec", "Succeeded", "Blessed")]
+    assert world.condition("Succeeded")["status"] == "True"
+    assert world.condition("Stalled")["status"] == "False"
+    assert "run" not in world.status
+
+
+async def test_the_run_is_known_before_anything_is_made_for_it():
+    world = World()
+
+    await world.reconcile()
+
+    assert world.jobs == []
+    assert world.status["run"]["trigger"] == "Spec"
+    assert world.status["run"]["startedAt"] == "2026-03-01T12:00:00Z"
+
+
+async def test_idle_means_no_writes():
+    world = await blessed()
+    writes = list(world.api.writes)
+
+    world.advance(timedelta(days=2))
+    await world.reconcile()
+    await world.reconcile()
+
+    assert world.api.writes == writes
+
+
+async def test_a_rejected_model_is_a_successful_run_and_the_champion_stays():
+    world = await blessed()
+    world.edit(pipeline={"estimator": "RandomForest"})
+    await world.settle()
+    world.succeed(Verdict.REJECTED, auc=0.6, sentence="roc_auc 0.6 is below the minimum of 0.7")
+    await world.settle()
+
+    assert world.status["champion"]["version"] == 1
+    assert world.status["latest"]["verdict"] == "Rejected"
+    assert world.condition("Succeeded")["status"] == "True"
+    assert world.condition("Stalled")["status"] == "False"
+    assert "roc_auc 0.6 is below the minimum of 0.7" in world.condition("Succeeded")["message"]
+    assert world.versions[1]["status"]["phase"] == "Rejected"
+    assert world.versions[1]["spec"]["parent"] == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "reason", "words"),
+    [
+        (10, RunError("BadParameter", "max_iter must be small"), "BadParameter", "max_iter must"),
+        (11, RunError("ColumnMissing", "the data has no column 'dew'"), "ColumnMissing", "'dew'"),
+        (12, RunError("ParityFailed", "the export differs by 0.2"), "ParityFailed", "differs by"),
+        (13, RunError("MemoryGuard", "training uses 990 MiB"), "MemoryGuard", "990 MiB"),
+        (11, None, "BadData", "exit code 11"),
+        (137, None, "OutOfMemory", "limit of 1Gi"),
+        (1, None, "Crashed", "exit code 1"),
+    ],
+)
+async def test_a_failed_run_leaves_one_sentence_and_is_not_repeated(code, error, reason, words):
+    world = World()
+    await world.settle()
+    world.fail(code, error)
+
+    await world.settle()
+
+    assert world.status["phase"] == "Failed"
+    assert world.condition("Succeeded")["status"] == "False"
+    assert world.condition("Succeeded")["reason"] == reason
+    assert words in world.condition("Succeeded")["message"]
+    assert world.condition("Stalled")["status"] == "True"
+    assert world.requests == [("Spec", "Failed", reason)]
+    assert len(world.jobs) == 1
+    world.advance(timedelta(days=3))
+    await world.settle()
+    assert len(world.jobs) == 1
+
+
+async def test_the_exit_code_is_read_from_the_job_when_the_pod_has_gone():
+    world = World()
+    await world.settle()
+    world.fail(11, RunError("ColumnMissing", "gone with the pod"))
+    world.lose_pods()
+
+    await world.settle()
+
+    assert world.condition("Succeeded")["reason"] == "BadData"
+
+
+async def test_transient_failures_name_the_last_one():
+    world = World()
+    await world.settle()
+    world.fail(20, RunError("StoreUnavailable", "the store does not answer"))
+    world.end_job("BackoffLimitExceeded", "Job has reached the specified backoff limit", failed=4)
+
+    await world.settle()
+
+    message = world.condition("Succeeded")["message"]
+    assert world.condition("Succeeded")["reason"] == "StoreUnavailable"
+    assert "4 attempts" in message
+    assert "the store does not answer" in message
+
+
+async def test_a_deadline_says_how_long_it_was():
+    world = World()
+    await world.settle()
+    world.end_job("DeadlineExceeded", "Job was active longer than specified deadline")
+
+    await world.settle()
+
+    assert world.condition("Succeeded")["reason"] == "DeadlineExceeded"
+    assert "2h" in world.condition("Succeeded")["message"]
+
+
+async def test_a_corrected_spec_runs_at_once():
+    world = World()
+    await world.settle()
+    world.fail(11, RunError("ColumnMissing", "no column"))
+    await world.settle()
+
+    world.edit(features=[{"name": "pressure", "type": "Float"}])
+    await world.settle()
+
+    assert world.status["phase"] == "Running"
+    assert len(world.jobs) == 2
+
+
+async def test_the_same_key_runs_again_after_a_failure_when_a_person_asks():
+    """The data on a claim was repaired: name and key are new. In a ConfigMap: the same name."""
+    world = World()
+    await world.settle()
+    world.fail(20, RunError("StoreUnavailable", "down"))
+    await world.settle()
+    first = world.jobs[0]["metadata"]
+    world.advance(timedelta(minutes=1))
+
+    world.annotate("again")
+    await world.settle()
+
+    (second,) = (job["metadata"] for job in world.jobs)
+    assert second["name"] == first["name"]
+    assert second["uid"] != first["uid"]
+    world.succeed()
+    await world.settle()
+    assert world.requests[-1] == ("Manual", "Succeeded", "Blessed")
+
+
+async def test_a_job_that_vanished_is_made_again_and_trains_nothing_twice():
+    world = World()
+    await world.settle()
+    world.succeed()
+    world.lose_job()
+
+    await world.settle()
+    world.succeed()
+    await world.settle()
+
+    assert world.trained == 1
+    assert [v["metadata"]["name"] for v in world.versions] == ["rain-v1"]
+    assert world.status["phase"] == "Succeeded"
+
+
+async def test_a_lost_result_is_asked_for_again():
+    world = World()
+    await world.settle()
+    world.succeed()
+    world.lose_pods()
+
+    await world.settle()
+    assert world.status["run"]["restarts"] == 1
+    world.succeed()
+    await world.settle()
+
+    assert world.trained == 1
+    assert len(world.versions) == 1
+
+
+async def test_a_result_that_is_lost_for_ever_ends_the_run():
+    world = World()
+    await world.settle()
+    for _ in range(4):
+        world.succeed()
+        world.lose_pods()
+        await world.settle()
+
+    assert world.condition("Succeeded")["reason"] == "ResultLost"
+
+
+async def test_a_report_of_another_run_is_not_believed():
+    world = World()
+    await world.settle()
+    world.end_pod(0, '{"run": "x", "runKey": "y", "verdict": "Blessed"}', "Completed")
+    world.end_job()
+
+    await world.settle()
+
+    assert world.condition("Succeeded")["reason"] == "ReportUnreadable"
+    assert world.versions == []
+
+
+async def test_numbers_are_never_given_twice():
+    world = await blessed()
+    world.edit(target="snow")
+    await world.settle()
+    world.succeed()
+    await world.settle()
+    del world.api.objects["ModelVersion", "shop", "rain-v2"]
+    await world.settle()
+
+    world.edit(target="hail")
+    await world.settle()
+    world.succeed()
+    await world.settle()
+
+    assert [v["spec"]["version"] for v in world.versions] == [1, 3]
+
+
+async def test_a_training_made_anew_goes_on_counting():
+    world = await blessed()
+    spec = a_spec(target="snow")
+    world.api.put(world.training | {"status": {"observedGeneration": -1}, "spec": spec})
+    await world.settle()
+    world.succeed()
+    await world.settle()
+
+    assert [v["spec"]["version"] for v in world.versions] == [1, 2]
+
+
+async def test_a_lost_status_trains_nothing_again():
+    world = await blessed()
+    world.api.put(world.training | {"status": {"observedGeneration": -1}})
+
+    await world.settle()
+
+    assert world.trained == 1
+    assert world.requests == [("Spec", "Suppressed", "AlreadyTrained")]
+    assert world.status["champion"]["version"] == 1
+
+
+async def test_an_edit_during_a_run_waits_for_its_end():
+    world = World()
+    await world.settle()
+    first = world.status["run"]["name"]
+    world.start_pod()
+    world.edit(target="snow")
+    await world.settle()
+    assert world.status["run"]["name"] == first
+    assert world.requests[-1] == ("Spec", "Pending", "RunInFlight")
+
+    world.succeed()
+    await world.settle()
+
+    assert world.status["run"]["name"] != first
+    assert world.request["target"] == "snow"
+    assert [v["spec"]["version"] for v in world.versions] == [1]
+
+
+async def test_gates_are_not_a_reason_to_train():
+    world = await blessed()
+
+    world.edit(gates={"metrics": [{"name": "roc_auc", "min": "0.9"}]})
+    await world.settle()
+
+    assert len(world.jobs) == 1
+    assert world.status["observedGeneration"] == 2
+
+
+async def test_suspended_waits_and_resumes():
+    world = World(suspend=True)
+    await world.settle()
+    assert world.status["phase"] == "Suspended"
+    assert world.requests == [("Spec", "Pending", "Suspended")]
+
+    world.edit(suspend=False)
+    await world.settle()
+
+    assert world.status["phase"] == "Running"
+
+
+async def test_absent_data_is_waited_for():
+    world = World()
+    world.delete_data()
+    assert await world.settle() == timedelta(seconds=15)
+    assert world.condition("Succeeded")["reason"] == "DataNotFound"
+    assert "ConfigMap weather does not exist" in world.status["summary"]
+
+    world.write_data("rain,dew\n0,1\n")
+    await world.settle()
+
+    assert world.status["phase"] == "Running"
+
+
+async def test_a_wrong_key_of_the_config_map_is_named():
+    world = World(data={"train": {"configMap": {"name": "weather", "path": "other.csv"}}})
+
+    await world.settle()
+
+    assert "has no key other.csv" in world.status["summary"]
+
+
+async def test_a_pod_that_cannot_be_scheduled_says_why_and_is_given_up():
+    world = World()
+    await world.settle()
+    scheduled = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1 nodes are available: insufficient memory.",
+    }
+    world.start_pod(containerStatuses=[], conditions=[scheduled])
+    wait = await world.settle()
+    assert "insufficient memory" in world.status["summary"]
+    assert world.condition("Succeeded")["reason"] == "RunWaiting"
+    assert wait == timedelta(minutes=15)
+
+    world.advance(timedelta(minutes=15))
+    await world.settle()
+
+    assert world.condition("Succeeded")["reason"] == "NotStarted"
+    assert "insufficient memory" in world.condition("Succeeded")["message"]
+    assert world.jobs == []
+
+
+async def test_an_image_that_cannot_be_pulled_says_why():
+    world = World()
+    await world.settle()
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    world.start_pod(containerStatuses=[{"name": "trainer", "state": {"waiting": waiting}}])
+
+    await world.settle()
+
+    assert "ImagePullBackOff: Back-off pulling image" in world.condition("Succeeded")["message"]
+
+
+async def test_a_run_that_is_evicted_again_and_again_is_given_up():
+    world = World()
+    await world.settle()
+    for _ in range(12):
+        world.lose_pods()
+        world.advance(timedelta(minutes=1))
+        world.start_pod()
+        await world.settle()
+
+    assert world.condition("Succeeded")["reason"] == "DisruptionLoop"
+
+
+async def test_a_queued_job_is_no_failure_however_long_it_waits():
+    world = World()
+    await world.settle()
+    job = world.job
+    job["spec"]["suspend"] = True
+    world.api.put(job)
+    world.advance(timedelta(days=1))
+
+    await world.settle()
+
+    assert world.condition("Succeeded")["reason"] == "RunQueued"
+
+
+async def test_the_jobs_of_the_last_three_runs_stay():
+    world = World()
+    for number in range(5):
+        world.edit(target=f"rain{number}")
+        await world.settle()
+        world.succeed()
+        world.advance(timedelta(minutes=5))
+        await world.settle()
+
+    assert len(world.jobs) == 3
+    names = {job["metadata"]["name"] for job in world.jobs}
+    configs = {name for kind, _, name in world.api.objects if kind == "ConfigMap"}
+    assert configs == names | {"weather"}
+    assert [v["spec"]["version"] for v in world.versions] == [1, 2, 3, 4, 5]
+
+
+async def test_on_spec_change_false_waits_for_a_word():
+    world = World(triggers={"onSpecChange": False})
+    await world.settle()
+    assert world.condition("Succeeded")["reason"] == "WaitingForTrigger"
+
+    world.annotate("now")
+    await world.settle()
+
+    assert world.status["run"]["trigger"] == "Manual"
+
+
+async def test_an_old_annotation_on_a_new_object_starts_one_run_only():
+    world = World(data=PVC_DATA)
+    world.annotate("from-the-old-cluster")
+    await world.settle()
+    world.succeed()
+    world.advance(HOUR)
+    await world.settle()
+
+    assert world.requests == [("Spec", "Succeeded", "Blessed")]
+
+
+async def test_a_foreign_job_under_our_name_is_left_alone():
+    world = World()
+    await world.reconcile()
+    name = world.status["run"]["name"]
+    owner = {"kind": "ReplicaSet", "name": "other", "uid": "z", "controller": True}
+    foreign = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": "shop", "ownerReferences": [owner]},
+    }
+    world.api.put(foreign)
+
+    await world.reconcile()
+
+    assert world.condition("Stalled")["reason"] == "Conflict"
+    assert world.api.objects["Job", "shop", name]["metadata"]["ownerReferences"] == [owner]
+
+
+async def test_versions_follow_what_serves():
+    world = await blessed()
+    world.serve(world.versions[0])
+    await world.settle()
+    assert world.versions[0]["status"]["phase"] == "Serving"
+    assert world.versions[0]["status"]["firstServedAt"] == "2026-03-01T12:00:00Z"
+
+    world.edit(target="snow")
+    await world.settle()
+    world.succeed()
+    await world.settle()
+    assert world.status["champion"]["version"] == 1
+
+    world.serve(world.versions[1])
+    await world.settle()
+    await world.settle()
+
+    assert [v["status"]["phase"] for v in world.versions] == ["Retired", "Serving"]
+    assert world.status["champion"]["version"] == 2
+
+
+async def test_the_champion_is_named_to_the_run_that_challenges_it():
+    world = await blessed()
+    world.edit(target="snow")
+    await world.settle()
+
+    champion = world.request["champion"]
+
+    assert champion["version"] == 1
+    assert champion["digest"] == world.versions[0]["spec"]["digest"]
+    assert NOON.isoformat() in world.status["run"]["startedAt"].replace("Z", "+00:00")
