@@ -30,6 +30,7 @@ def install(arguments: list[str]) -> None:
             NAME,
             str(CHART),
             "--create-namespace",
+            "--force-conflicts",
             "--wait",
             f"--timeout={READY_WITHIN}",
             *(f"--set=images.{room}={reference}" for room, reference in images.items()),

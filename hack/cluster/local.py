@@ -143,8 +143,7 @@ def _rebuild(places: Layout) -> None:
 def _start(places: Layout) -> None:
     places.state.mkdir(parents=True, exist_ok=True)
     remains.claim(places)
-    _end_strangers(places)
-    if not any(remains.shims(places)) or not network.has_pod_bridge():
+    if not _has_pods(places):
         _stop_daemon(places, "kubelet")
         _stop_daemon(places, "containerd")
         remains.clear_pods(places)
@@ -155,6 +154,11 @@ def _start(places: Layout) -> None:
     began = datetime.now(UTC)
     started = _ensure_running(places)
     _wait(places, began if "kubelet" in started else None)
+
+
+def _has_pods(places: Layout) -> bool:
+    """Tell whether pods of before still run, with all that they stand on."""
+    return any(remains.shims(places)) and places.containerd.exists() and network.has_pod_bridge()
 
 
 def _ensure_running(places: Layout) -> set[str]:
@@ -230,19 +234,6 @@ def _stop_daemon(places: Layout, name: str) -> None:
     if record is not None:
         daemons.stop(record)
     path.unlink(missing_ok=True)
-
-
-def _end_strangers(places: Layout) -> None:
-    """End components of ours whose pid files were lost."""
-    known = {
-        record.pid
-        for path in places.pids.glob("*")
-        if (record := daemons.read_record(path)) is not None and daemons.is_running(record)
-    }
-    for pid, argv in list(remains.orphans(places.state)):
-        if pid not in known:
-            say(f"ending {Path(argv[0]).name} (pid {pid}), which an earlier run left")
-            daemons.kill(pid, argv)
 
 
 def _refuse_taken_ports(daemon: Daemon) -> None:

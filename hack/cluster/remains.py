@@ -19,7 +19,7 @@ from hack.cluster import daemons, layout, network
 from hack.cluster.layout import Layout
 from hack.images import buildah
 from hack.mounts import Mount
-from hack.terminal import Failure
+from hack.terminal import Failure, say
 
 COMPONENTS = (
     "etcd",
@@ -75,7 +75,9 @@ def refuse_others(places: Layout) -> None:
 def claim(places: Layout) -> None:
     """Take over from a dead cluster, and write down that the runtime folder is ours."""
     owner = read_owner(places.runtime)
-    if owner is not None and owner.state != places.state:
+    moved = owner is not None and owner.state_identity != identity(places.state)
+    if moved or any(_strangers(places)):
+        say("taking away what an earlier cluster left")
         clear(places)
     places.volumes.mkdir(parents=True, exist_ok=True)
     places.runtime.mkdir(parents=True, exist_ok=True)
@@ -175,7 +177,8 @@ def mount_volumes(places: Layout) -> None:
 def all_of_ours(mount: Mount, places: Layout, owner: Owner | None) -> bool:
     """Tell whether a mount belongs to the cluster."""
     if mount.point == layout.VOLUMES_MOUNT:
-        return owner is not None and _has_identity(mount.point, owner.volumes_identity)
+        wanted = owner.volumes_identity if owner else _identity_or_none(places.volumes)
+        return wanted is not None and _has_identity(mount.point, wanted)
     return of_pods(mount, places, owner)
 
 
@@ -189,10 +192,14 @@ def of_pods(mount: Mount, places: Layout, owner: Owner | None) -> bool:
 
 
 def _has_identity(path: Path, wanted: Identity) -> bool:
+    return _identity_or_none(path) == wanted
+
+
+def _identity_or_none(path: Path) -> Identity | None:
     try:
-        return identity(path) == wanted
+        return identity(path)
     except OSError:
-        return False
+        return None
 
 
 def _unmount(places: Layout, owner: Owner | None, belongs: Belongs) -> None:
@@ -259,6 +266,18 @@ def _forget_containers(places: Layout) -> None:
             socket = Path(note.read_text().strip().removeprefix("unix://"))
             if socket.parent == SHIM_SOCKETS:
                 socket.unlink(missing_ok=True)
+
+
+def _strangers(places: Layout) -> Iterator[int]:
+    """Yield components of ours whose pid files are lost, with who knows what state."""
+    known = {
+        record.pid
+        for path in places.pids.glob("*")
+        if (record := daemons.read_record(path)) is not None and daemons.is_running(record)
+    }
+    for pid, _ in orphans(places.state):
+        if pid not in known:
+            yield pid
 
 
 def _foreign_proxy(state: Path) -> int | None:
