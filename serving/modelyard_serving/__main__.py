@@ -22,7 +22,6 @@ def compose(told: settings.ServeSettings) -> server.DrainingServer:
     """Return the whole program, wired: the model is loaded once the server listens."""
     gate = Gate()
     metrics = Metrics(told.model, told.version, told.digest, told.revision)
-    metrics.ready.set_function(lambda: float(gate.is_ready()))
     application = app.create_app(gate, metrics, told.limits)
     application.router.lifespan_context = _loading_behind(gate, told)
     return server.build(application, told, gate, metrics)

@@ -27,6 +27,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def create_app(gate: Gate, metrics: Metrics, limits: Limits) -> FastAPI:
     """Return the application; the gate decides from moment to moment whether a model answers."""
     app = FastAPI(redirect_slashes=False, openapi_url=None)
+    metrics.ready.set_function(lambda: float(gate.is_ready()))
     _add_error_answers(app)
     _add_health(app, gate)
     _add_model(app, gate)
