@@ -30,6 +30,9 @@ def install(arguments: list[str]) -> None:
             NAME,
             str(CHART),
             "--create-namespace",
+            # CRDs that were applied by hand before become the release's
+            "--take-ownership",
+            "--force-conflicts",
             "--force-conflicts",
             "--wait",
             f"--timeout={READY_WITHIN}",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from modelyard_operator import handlers, naming, preflight
 from modelyard_operator.adapters import credentials
@@ -191,6 +192,7 @@ async def _inform(replica: _Replica) -> None:
     try:
         await kopf.operator(
             registry=registry,
+            identity=Identity(replica.settings.identity),  # else kopf asks for a login name
             settings=handlers.informer_settings(handlers.watched_children(replica.kinds)),
             namespaces=namespaces,
             clusterwide=not namespaces,
