@@ -149,6 +149,7 @@ def start(daemon: Daemon, pids: Path, logs: Path) -> Record:
         timeout_seconds=5,
         pause_seconds=0.01,
     )
+    process.returncode = 0  # it outlives us, and Popen need not warn of that
     (pids / daemon.name).write_text(json.dumps(asdict(record), indent=1))
     return record
 
