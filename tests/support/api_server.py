@@ -197,16 +197,19 @@ def _start(folder: Path, name: str, arguments: list[str]) -> subprocess.Popen[by
 
 def _wait(server: ApiServer, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_LIMIT_SECONDS
-    while True:
-        try:
-            server.call("GET", "/api/v1/namespaces/default")
-        except (OSError, Refused) as error:
-            log = server.folder / "kube-apiserver.log"
-            assert process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < deadline, f"{error!r}: {log.read_text()[-2000:]}"
-            time.sleep(0.2)
-        else:
-            return
+    log = server.folder / "kube-apiserver.log"
+    while not _answers(server):
+        assert process.poll() is None, log.read_text()[-2000:]
+        assert time.monotonic() < deadline, log.read_text()[-2000:]
+        time.sleep(0.2)
+
+
+def _answers(server: ApiServer) -> bool:
+    try:
+        server.call("GET", "/api/v1/namespaces/default")
+    except (OSError, Refused):
+        return False
+    return True
 
 
 def install_crds(server: ApiServer) -> None:

@@ -99,7 +99,8 @@ def schema(model: type[CustomResource]) -> structural.Schema:
     """Return the schema of one kind, with the parts that the API server owns left open."""
     root = structural.structural_schema(model)
     properties = root["properties"]
-    status = structural.without_defaults(properties["status"])
+    status = structural.as_reported(properties["status"])
+    status.pop("required", None)  # an object that was refused has no phase yet
     open_ended = [
         *structural.unbounded(properties["spec"], ".spec"),
         *(path for path in structural.unbounded(status, ".status") if path.endswith("[]")),

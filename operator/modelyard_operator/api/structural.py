@@ -37,6 +37,7 @@ _HANDLED = (
     *("additionalProperties", "exclusiveMinimum", "exclusiveMaximum", "$ref"),
     "x-kubernetes-validations",
 )
+_ONLY_FOR_WISHES = ("default", "x-kubernetes-validations")
 _NOT_RE2 = re.compile(r"\(\?[=!<]|\\[1-9]")
 _CLOSED = ("enum", "format", "properties", "x-kubernetes-preserve-unknown-fields")
 _BOUND = {"string": "maxLength", "array": "maxItems", "object": "maxProperties"}
@@ -173,14 +174,17 @@ def unbounded(schema: Schema, path: str = "") -> Iterator[str]:
             yield from unbounded(schema[inner], f"{path}{mark}")
 
 
-def without_defaults(schema: Schema) -> Schema:
-    """Return a schema that fills nothing in: for a status, which only the operator writes."""
-    result = _without(schema, "default")
+def as_reported(schema: Schema) -> Schema:
+    """Return the schema of a status: nothing is filled in, and no rule stands in its way.
+
+    Only the operator writes it; a rule that the spec has to keep must not silence a report.
+    """
+    result = {key: value for key, value in schema.items() if key not in _ONLY_FOR_WISHES}
     if "properties" in result:
         result["properties"] = {
-            name: without_defaults(child) for name, child in result["properties"].items()
+            name: as_reported(child) for name, child in result["properties"].items()
         }
     for inner in ("items", "additionalProperties"):
         if inner in result:
-            result[inner] = without_defaults(result[inner])
+            result[inner] = as_reported(result[inner])
     return result

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_backoff_doubles_with_every_failure_up_to_its_limit(queue):
     delays = [queue.retry(RAIN) for _ in range(20)]
 
     assert 0.04 <= delays[0] <= 0.06
-    assert all(later > earlier for earlier, later in zip(delays[:11], delays[1:11], strict=False))
+    assert all(later > earlier for earlier, later in itertools.pairwise(delays[:11]))
     assert all(LONGEST_BACKOFF * 0.8 <= delay <= LONGEST_BACKOFF * 1.2 for delay in delays[13:])
 
 
