@@ -164,12 +164,12 @@ def _advance(
         )
 
 
-def _tested(span: grid.Span, judgement: Judgement) -> episode.Tested:
+def _tested(span: grid.Span, judgement: Judgement) -> episode.Evidence:
     findings = [each.name for each in judgement.finding.features if each.drifting]
     prediction = judgement.finding.prediction
     if prediction is not None and prediction.drifting:
         findings.append(prediction.name)
-    return episode.Tested(
+    return episode.Evidence(
         seconds=span.seconds,
         end=span.end,
         hit=judgement.hit,
@@ -180,14 +180,14 @@ def _tested(span: grid.Span, judgement: Judgement) -> episode.Tested:
 
 def _recent(
     connection: sqlite3.Connection, standing: Standing, seconds: int
-) -> list[episode.Tested]:
+) -> list[episode.Evidence]:
     found = connection.execute(
         "SELECT end, hit, quiet FROM windows WHERE watch = ? AND seconds = ? AND tested "
         "ORDER BY end DESC LIMIT ?",
         (standing.id, seconds, standing.watch.confirm.confirm_of),
     ).fetchall()
     return [
-        episode.Tested(seconds, row["end"], bool(row["hit"]), bool(row["quiet"]))
+        episode.Evidence(seconds, row["end"], bool(row["hit"]), bool(row["quiet"]))
         for row in reversed(found)
     ]
 

@@ -19,7 +19,7 @@ from modelyard_core.watch import EpisodeState, RetrainRule
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Evidence:
     """One window that counts for or against drift."""
 
     seconds: int
@@ -47,12 +47,12 @@ class Track:
     """Windows that hit, of the last n, at the latest hit."""
 
 
-Recent = Mapping[int, Sequence[Tested]]
+Recent = Mapping[int, Sequence[Evidence]]
 """For each scale of the watch its last n tested windows, oldest first."""
 
 
 def advance(
-    track: Track | None, window: Tested, recent: Recent, rule: RetrainRule, number: int
+    track: Track | None, window: Evidence, recent: Recent, rule: RetrainRule, number: int
 ) -> Track | None:
     """Return the episode after one more window; `recent` includes it; None is calm.
 
@@ -66,7 +66,11 @@ def advance(
 
 
 def _hit(
-    track: Track | None, window: Tested, recent: Sequence[Tested], rule: RetrainRule, number: int
+    track: Track | None,
+    window: Evidence,
+    recent: Sequence[Evidence],
+    rule: RetrainRule,
+    number: int,
 ) -> Track:
     hits = sum(each.hit for each in recent)
     track = track or Track(

@@ -64,24 +64,41 @@ def judge(watch: Watch, profile: Profile, layout: Layout, span: Span, total: Int
     if count < watch.min_rows:
         return Judgement(blank)
     problems = find_problems(watch, profile, layout, span, total)
-    features = _sorted(_test_features(watch, layout, span, total, 1.0))
-    prediction = _test_prediction(watch, layout, span, total, 1.0)
-    drifting = any(each.drifting for each in features) or (prediction and prediction.drifting)
+    seen = _measure(watch, layout, total)
+    features = _sorted(_test_features(watch, span, seen, 1.0))
+    prediction = _test_prediction(watch, span, seen, 1.0)
     if any(problem.blocking for problem in problems):
         state = WindowState.DATA_QUALITY
     else:
-        state = WindowState.DRIFT if drifting else WindowState.CALM
+        state = WindowState.DRIFT if _drifts(features, prediction) else WindowState.CALM
     finding = replace(
         blank, state=state, features=tuple(features[:MAX_FINDINGS]), prediction=prediction
     )
-    return Judgement(finding, problems, _is_quiet(watch, layout, span, total))
+    half = _test_features(watch, span, seen, 0.5), _test_prediction(watch, span, seen, 0.5)
+    return Judgement(finding, problems, quiet=not _drifts(*half))
 
 
-def _is_quiet(watch: Watch, layout: Layout, span: Span, total: IntArray) -> bool:
-    features = _test_features(watch, layout, span, total, 0.5)
-    prediction = _test_prediction(watch, layout, span, total, 0.5)
-    moved = any(each.drifting for each in features)
-    return not moved and not (prediction is not None and prediction.drifting)
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One column that has enough values to be tested."""
+
+    column: Column
+    counts: Observed
+    shift: psi.Shift
+
+
+def _measure(watch: Watch, layout: Layout, total: IntArray) -> list[_Seen]:
+    """Measure every column with enough values; the prediction is the last one, if it has."""
+    found = []
+    for column in (*_watched(watch, layout), layout.prediction):
+        counts = layout.counts(total, column)
+        if counts.present >= watch.min_rows:
+            found.append(_Seen(column, counts, psi.measure(*_cells(column, counts))))
+    return found
+
+
+def _drifts(features: Sequence[FeatureFinding], prediction: FeatureFinding | None) -> bool:
+    return any(each.drifting for each in (*features, *filter(None, [prediction])))
 
 
 def _level(watch: Watch, span: Span, group: str) -> float:
@@ -94,33 +111,31 @@ def _watched(watch: Watch, layout: Layout) -> list[Column]:
 
 
 def _test_features(
-    watch: Watch, layout: Layout, span: Span, total: IntArray, part: float
+    watch: Watch, span: Span, seen: Sequence[_Seen], part: float
 ) -> list[FeatureFinding]:
     """Test every feature against a part of the minimum effect."""
-    seen = [(column, layout.counts(total, column)) for column in _watched(watch, layout)]
-    enough = [(column, counts) for column, counts in seen if counts.present >= watch.min_rows]
-    shifts = [_shift(column, counts, watch.feature_effect * part) for column, counts in enough]
-    levels = budget.holm([each.p_value for each in shifts], _level(watch, span, budget.FEATURES))
+    features = [each for each in seen if not _is_prediction(each)]
+    p_values = psi.p_values([each.shift for each in features], watch.feature_effect * part)
+    levels = budget.holm(p_values, _level(watch, span, budget.FEATURES))
     return [
-        _finding(column, counts, shift, level)
-        for (column, counts), shift, level in zip(enough, shifts, levels, strict=True)
+        _finding(each, p_value, level)
+        for each, p_value, level in zip(features, p_values, levels, strict=True)
     ]
 
 
 def _test_prediction(
-    watch: Watch, layout: Layout, span: Span, total: IntArray, part: float
+    watch: Watch, span: Span, seen: Sequence[_Seen], part: float
 ) -> FeatureFinding | None:
-    counts = layout.counts(total, layout.prediction)
-    if counts.present < watch.min_rows:
+    found = next(filter(_is_prediction, seen), None)
+    if found is None:
         return None
-    shift = _shift(layout.prediction, counts, watch.prediction_effect * part)
+    (p_value,) = psi.p_values([found.shift], watch.prediction_effect * part)
     level = _level(watch, span, budget.PREDICTION)
-    return replace(_finding(layout.prediction, counts, shift, level), name="prediction")
+    return replace(_finding(found, p_value, level), name="prediction")
 
 
-def _shift(column: Column, counts: Observed, effect: float) -> psi.Shift:
-    reference, live = _cells(column, counts)
-    return psi.shift(reference, live, effect)
+def _is_prediction(seen: _Seen) -> bool:
+    return seen.column.is_prediction
 
 
 def _cells(column: Column, counts: Observed) -> tuple[IntArray, IntArray]:
@@ -130,14 +145,14 @@ def _cells(column: Column, counts: Observed) -> tuple[IntArray, IntArray]:
     return np.asarray(column.profile.counts, dtype=np.int64), live
 
 
-def _finding(column: Column, counts: Observed, shift: psi.Shift, level: float) -> FeatureFinding:
+def _finding(seen: _Seen, p_value: float, level: float) -> FeatureFinding:
     return FeatureFinding(
-        name=column.name,
-        psi=round(shift.psi, 4),
-        p_value=float(f"{shift.p_value:.3g}"),
+        name=seen.column.name,
+        psi=round(seen.shift.psi, 4),
+        p_value=float(f"{p_value:.3g}"),
         alpha=float(f"{level:.3g}"),
-        drifting=shift.p_value <= level,
-        moved=moved(column, counts),
+        drifting=p_value <= level,
+        moved=moved(seen.column, seen.counts),
     )
 
 
@@ -146,10 +161,10 @@ def _sorted(findings: Sequence[FeatureFinding]) -> list[FeatureFinding]:
 
 
 def moved(column: Column, counts: Observed) -> str:
-    """Return the bin that moved most, in words: `30 % below -5 (reference 4 %)`."""
+    """Return the bin that gained most, in words: `30 % above 5 (reference 4 %)`."""
     reference, live = _cells(column, counts)
     p, q = psi.smoothed(reference), psi.smoothed(live)
-    top = int(np.argmax((q - p) * np.log(q / p)))
+    top = int(np.argmax(np.where(q >= p, (q - p) * np.log(q / p), -1.0)))
     here, there = live[top] / max(1, live.sum()), reference[top] / max(1, reference.sum())
     return f"{percent(here)} {_place(column, top)} (reference {percent(there)})"
 

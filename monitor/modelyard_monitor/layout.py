@@ -31,6 +31,7 @@ class Column:
     profile: NumericProfile | CategoryProfile
     begin: int
     bins: int
+    is_prediction: bool = False
 
     @property
     def end(self) -> int:
@@ -76,7 +77,8 @@ class Layout:
         columns = []
         position = HEAD
         for each in everything:
-            column = Column(each.name, each, position, len(each.counts))
+            is_prediction = each is profile.prediction
+            column = Column(each.name, each, position, len(each.counts), is_prediction)
             columns.append(column)
             position = column.end
         return cls(features=tuple(columns[:-1]), prediction=columns[-1])

@@ -15,6 +15,7 @@ tests "the change is at most δ".  It stays quiet on a harmless change however m
 and on a short window however noisy it is; a fixed threshold does neither.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +27,13 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """How far a live distribution is from its reference."""
+    """How far a live sample is from its reference."""
 
     psi: float
-    p_value: float
+    reference: int
+    """Rows of the reference."""
+    live: int
+    """Rows of the live sample."""
     cells: int
     """Cells after pooling; one cell cannot shift."""
 
@@ -69,23 +73,23 @@ def pooled(reference: IntArray, live: IntArray) -> tuple[IntArray, IntArray]:
     )
 
 
-def shift(reference: IntArray, live: IntArray, effect: float) -> Shift:
-    """Test whether the PSI is more than `effect`; a small p-value says that it is.
-
-    A sample without rows shows nothing: its p-value is 1.
-    """
+def measure(reference: IntArray, live: IntArray) -> Shift:
+    """Return how far two count vectors over the same cells are apart."""
     m, n = int(reference.sum()), int(live.sum())
     if m == 0 or n == 0:
-        return Shift(psi=0.0, p_value=1.0, cells=0)
+        return Shift(0.0, m, n, cells=0)
     cells = pooled(reference, live)
-    value = psi(*cells)
-    return Shift(psi=value, p_value=tail(value, effect, m, n, len(cells[0])), cells=len(cells[0]))
+    return Shift(psi(*cells), m, n, len(cells[0]))
 
 
-def tail(value: float, effect: float, m: int, n: int, cells: int) -> float:
-    """Return the probability of a PSI of at least `value` where the true one is `effect`."""
-    degrees = cells - 1
-    if degrees < 1:
-        return 1.0
-    scale = 1.0 / n + 1.0 / m
-    return float(stats.ncx2.sf(value / scale, degrees, effect / scale))
+def p_values(shifts: Sequence[Shift], effect: float) -> list[float]:
+    """Test whether each PSI is more than `effect`; a small p-value says that it is.
+
+    A sample without rows, or with one cell, shows nothing: its p-value is 1.
+    """
+    able = [each for each in shifts if each.cells > 1]
+    scales = np.array([1.0 / each.live + 1.0 / each.reference for each in able])
+    values = np.array([each.psi for each in able])
+    degrees = np.array([each.cells - 1 for each in able])
+    tails = iter(stats.ncx2.sf(values / scales, degrees, effect / scales) if able else ())
+    return [float(next(tails)) if each.cells > 1 else 1.0 for each in shifts]

@@ -7,11 +7,14 @@ allows about 3/m of them (the rule of three) and one odd row never alarms.  The 
 binomial tail, exact, and conservative in the reference's uncertainty.
 """
 
+from functools import lru_cache
+
 from scipy import stats
 
 CONFIDENCE = 0.95
 
 
+@lru_cache(maxsize=4096)
 def upper_limit(hits: int, rows: int) -> float:
     """Return the one-sided 95 % upper confidence limit of a share.
 
@@ -24,7 +27,10 @@ def upper_limit(hits: int, rows: int) -> float:
 
 
 def grown(hits: int, rows: int, limit: float) -> float:
-    """Return the probability of at least `hits` of `rows` where the true share is `limit`."""
-    if rows == 0 or limit >= 1.0:
+    """Return the probability of at least `hits` of `rows` where the true share is `limit`.
+
+    A share at or below the limit is no evidence of more: its p-value is 1.
+    """
+    if hits <= limit * rows:
         return 1.0
     return float(stats.binom.sf(hits - 1, rows, max(0.0, limit)))
