@@ -100,5 +100,5 @@ def check_file(listed: bundle.BundleFile, size: int, digest: str) -> None:
     """
     if size != listed.size:
         raise TamperedBundle(f"{listed.path} does not have its {listed.size} bytes")
-    if digest.removeprefix("sha256:") != listed.sha256:
+    if digest != f"sha256:{listed.sha256}":
         raise TamperedBundle(f"{listed.path} has {digest}, expected sha256:{listed.sha256}")

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,15 +46,15 @@ def fetch(told: settings.FetchSettings) -> Fetched:
         Rejected: the address is not allowed, or the bundle is not what its digest names.
         Unavailable: the store or the bundle cannot be read.
     """
+    there = _already_there(told.folder, told.digest)
+    if there is not None:
+        return Fetched(len(there.files), _size(there), already_there=True)
     try:
         source = _locate(told.uri, told.store)
         manifest = bundle_files.read_manifest(source, told.digest)
         _check_listing(source, manifest, told.max_bytes)
-        size = sum(file.size for file in manifest.files)
-        if _is_whole(told.folder, manifest, told.digest):
-            return Fetched(len(manifest.files), size, already_there=True)
         _copy(source, manifest, told)
-        return Fetched(len(manifest.files), size, already_there=False)
+        return Fetched(len(manifest.files), _size(manifest), already_there=False)
     except OSError as error:
         raise Unavailable(f"{told.uri} cannot be fetched: {error}") from error
 
@@ -73,7 +74,7 @@ def _locate(uri: str, store: Path) -> Path:
 
 def _check_listing(source: Path, manifest: bundle.Manifest, max_bytes: int) -> None:
     """Compare names and sizes before a byte is copied."""
-    total = sum(file.size for file in manifest.files)
+    total = _size(manifest)
     if total > max_bytes:
         raise Rejected("TooLarge", f"the bundle has {total} bytes, at most {max_bytes} are taken")
     listed = {file.path for file in manifest.files} | {bundle.MANIFEST}
@@ -89,16 +90,20 @@ def _check_listing(source: Path, manifest: bundle.Manifest, max_bytes: int) -> N
             raise TamperedBundle(f"{path.relative_to(source)} is no regular file")
 
 
-def _is_whole(folder: Path, manifest: bundle.Manifest, digest: str) -> bool:
-    """Return whether an earlier start of this container has brought this bundle already."""
+def _size(manifest: bundle.Manifest) -> int:
+    return sum(file.size for file in manifest.files)
+
+
+def _already_there(folder: Path, digest: str) -> bundle.Manifest | None:
+    """Return the manifest if an earlier start of this container has brought this bundle whole."""
     try:
-        bundle_files.read_manifest(folder, digest)
+        manifest = bundle_files.read_manifest(folder, digest)
         for file in manifest.files:
             path = folder / file.path
             bundle_files.check_file(file, path.stat().st_size, digest_file(path))
     except (OSError, TamperedBundle):
-        return False
-    return True
+        return None
+    return manifest
 
 
 def _copy(source: Path, manifest: bundle.Manifest, told: settings.FetchSettings) -> None:
@@ -144,15 +149,20 @@ def _copy_file(source: Path, target: Path, listed: bundle.BundleFile) -> None:
                 break
             state.update(piece)
             writer.write(piece)
-    bundle_files.check_file(listed, size, state.hexdigest())
+    bundle_files.check_file(listed, size, f"sha256:{state.hexdigest()}")
 
 
 def main() -> int:
     """Fetch as the environment says; return the exit code."""
     logs.start()
+    return run(settings.fetch_settings)
+
+
+def run(read: Callable[[], settings.FetchSettings]) -> int:
+    """Fetch as told and say how it went; return the exit code."""
     log = settings.TERMINATION_LOG
     try:
-        told = settings.fetch_settings()
+        told = read()
         log = told.termination_log
         done = fetch(told)
     except ModelyardError as error:

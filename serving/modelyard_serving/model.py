@@ -4,6 +4,7 @@ One thread per run and no spinning: onnxruntime sizes its pool from the host and
 pod's CPU limit, which makes a small pod on a large node tens of times slower.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import onnxruntime
@@ -16,6 +17,9 @@ from modelyard_serving.contract import BATCH, InputSpec
 from modelyard_serving.errors import InvalidRequest, ModelFailed, Unservable
 
 SMOOTHING = 0.1
+MAX_SENTENCE = 300
+ERROR_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+SOURCE_POSITION = re.compile(r"^/\S+:\d+ .*?\) (?=[A-Z])")
 FATAL_ONLY = 4
 SLOW_RUN_SECONDS = 0.0005
 """A run that is expected to take longer is moved off the event loop."""
@@ -98,5 +102,6 @@ def _symbol(axis: int, size: object) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says, without onnxruntime's list of source positions."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    """Return what an error says, without onnxruntime's codes and source positions."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return SOURCE_POSITION.sub("", ERROR_CODE.sub("", line))[:MAX_SENTENCE]

@@ -1,0 +1,308 @@
+"""Models of every type and shape that JSON can carry, and those that are refused, in words."""
+
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from modelyard_core.reference import NumericProfile, Profile
+from modelyard_core.signature import Signature, Tensor
+from modelyard_serving import contract, loading, model, proof, protocol
+from modelyard_serving.errors import InvalidRequest, Unservable
+from support import bundles, onnx_models, serving
+from support.serving import tensor
+
+VALUES = {
+    "BOOL": [True, False],
+    "UINT8": [0, 255],
+    "UINT16": [0, 65535],
+    "UINT32": [0, 2**32 - 1],
+    "UINT64": [2**53 + 1, 2**64 - 1],
+    "INT8": [-128, 127],
+    "INT16": [-32768, 32767],
+    "INT32": [-(2**31), 2**31 - 1],
+    "INT64": [-(2**63), 2**53 + 1],
+    "FP32": [0.1, -3.4028235e38],
+    "FP64": [0.1, 1.7976931348623157e308],
+    "BYTES": ["", 'é"\\\n'],
+}
+
+
+def echo_bundle(folder, datatype, shape, declared=None):
+    """Write a bundle of an echo model, with a score beside it that every model must have."""
+    nodes = [
+        helper.make_node("Identity", ["x"], ["y"]),
+        helper.make_node("Shape", ["x"], ["size"]),
+        helper.make_node("Cast", ["size"], ["sizes"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["sizes"], ["total"], keepdims=1),
+    ]
+    outputs = [("y", datatype, shape), ("total", "FP32", (1,))]
+    declared = tuple(-1 if isinstance(size, str) else size for size in declared or shape)
+    signature = Signature(
+        task="Regression",
+        inputs=(Tensor("x", datatype, declared),),
+        outputs=(Tensor("y", datatype, declared), Tensor("total", "FP32", (1,))),
+        score="total",
+    )
+    data = onnx_models.build(nodes, [("x", datatype, shape)], outputs)
+    return bundles.write(folder / "model", data, signature, onnx_models.EMPTY_PROFILE)
+
+
+@pytest.mark.parametrize("datatype", VALUES)
+async def test_a_model_of_each_type_answers_what_it_was_given(tmp_path, datatype):
+    bundle = echo_bundle(tmp_path, datatype, (2,))
+    async with serving.serving(bundle) as served:
+        answer = await served.infer(tensor("x", datatype, (2,), VALUES[datatype]))
+
+    assert answer.status_code == 200, answer.text
+    output = answer.json()["outputs"][0]
+    assert output == {"name": "y", "datatype": datatype, "shape": [2], "data": VALUES[datatype]}
+
+
+@pytest.mark.parametrize(
+    ("shape", "asked", "count"),
+    [
+        pytest.param((), (), 1, id="a-scalar"),
+        pytest.param((2, 3), (2, 3), 6, id="a-fixed-shape"),
+        pytest.param((1, -1), (1, 5), 5, id="an-inner-dimension-varies"),
+        pytest.param((2, "n"), (2, 0), 0, id="a-named-dimension-is-empty"),
+        pytest.param((1, 2, 3, 4), (1, 2, 3, 4), 24, id="four-dimensions"),
+    ],
+)
+async def test_a_model_of_any_shape_is_served(tmp_path, shape, asked, count):
+    async with serving.serving(echo_bundle(tmp_path, "INT64", shape)) as served:
+        answer = await served.infer(tensor("x", "INT64", asked, list(range(count))))
+        refused = await served.infer(tensor("x", "INT64", (*asked, 1), list(range(count))))
+
+    assert answer.json()["outputs"][0]["shape"] == list(asked)
+    assert answer.json()["outputs"][0]["data"] == list(range(count))
+    assert refused.status_code == 400
+
+
+def spec(name, shape, symbols):
+    return contract.InputSpec(Tensor(name, "FP32", shape), symbols)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "agrees"),
+    [
+        pytest.param((("n",), ("n",)), False, id="one-name-one-size"),
+        pytest.param((("n",), ("m",)), True, id="two-names-two-sizes"),
+        pytest.param((("",), ("",)), True, id="nameless-inner-dimensions-are-free"),
+        pytest.param(((contract.BATCH,), (contract.BATCH,)), False, id="rows-are-rows"),
+    ],
+)
+def test_dimensions_of_one_name_have_one_size(symbols, agrees):
+    both = contract.Contract(
+        {"a": spec("a", (-1,), symbols[0]), "b": spec("b", (-1,), symbols[1])}, ("y",), 10
+    )
+    request = protocol.InferRequest(
+        (
+            protocol.RequestInput("a", "FP32", (2,), [1, 2]),
+            protocol.RequestInput("b", "FP32", (3,), [1, 2, 3]),
+        )
+    )
+    if agrees:
+        assert both.bind(request).feeds["b"].shape == (3,)
+    else:
+        with pytest.raises(InvalidRequest, match="input 'b' has 3 where input 'a' has 2"):
+            both.bind(request)
+
+
+async def test_an_answer_that_json_cannot_carry_is_the_models_failure(tmp_path):
+    nodes = [helper.make_node("Log", ["x"], ["y"])]
+    io = ("FP32", (-1, 1))
+    data = onnx_models.build(nodes, [("x", *io)], [("y", *io)])
+    profile = Profile(
+        1,
+        (NumericProfile("x", (1.0,), (1, 0), 0, 0.5, 2.0),),
+        (),
+        onnx_models.EMPTY_PROFILE.prediction,
+    )
+    bundle = bundles.write(tmp_path / "model", data, onnx_models.echo_signature(*io), profile)
+    async with serving.serving(bundle) as served:
+        good = await served.infer(tensor(data=[1], shape=(1, 1)))
+        bad = await served.infer(tensor(data=[1, -1], shape=(2, 1)))
+        sketch = (await served.http.get("/v1/sketch")).json()
+
+    assert good.json()["outputs"][0]["data"] == [0.0]
+    assert bad.status_code == 500
+    assert "output 'y' holds NaN or an infinity at element 1" in bad.json()["error"]
+    assert sketch["roles"]["direct"]["requests"] == 1
+
+
+async def test_a_model_that_breaks_on_a_valid_request_is_a_server_error(tmp_path):
+    nodes = [helper.make_node("Gather", ["table", "x"], ["y"])]
+    table = helper.make_tensor("table", TensorProto.FLOAT, [2], [5.0, 7.0])
+    data = onnx_models.build(nodes, [("x", "INT64", (-1,))], [("y", "FP32", (-1,))], [table])
+    signature = Signature(
+        "Regression", (Tensor("x", "INT64", (-1,)),), (Tensor("y", "FP32", (-1,)),), score="y"
+    )
+    bundle = bundles.write(tmp_path / "model", data, signature, onnx_models.EMPTY_PROFILE)
+    async with serving.serving(bundle) as served:
+        assert (await served.infer(tensor("x", "INT64", (1,), [1]))).status_code == 200
+        answer = await served.infer(tensor("x", "INT64", (1,), [9]))
+
+    assert answer.status_code == 500
+    assert answer.json()["error"].startswith("the model failed: ")
+
+
+async def test_an_empty_batch_is_refused_where_the_model_takes_none(tmp_path):
+    nodes = [
+        helper.make_node("ArgMax", ["x"], ["top"], axis=0, keepdims=0),
+        helper.make_node("Gather", ["x", "top"], ["best"], axis=0),
+        helper.make_node("Reshape", ["best", "one"], ["flat"]),
+        helper.make_node("Add", ["x", "flat"], ["y"]),
+    ]
+    io = ("FP32", (-1, 1))
+    one = helper.make_tensor("one", TensorProto.INT64, [1], [1])
+    data = onnx_models.build(nodes, [("x", *io)], [("y", *io)], [one])
+    bundle = bundles.write(
+        tmp_path / "model", data, onnx_models.echo_signature(*io), onnx_models.EMPTY_PROFILE
+    )
+    async with serving.serving(bundle) as served:
+        answer = await served.infer(tensor(shape=(0, 1), data=[]))
+
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "the model does not take an empty batch"
+
+
+def refused_models():
+    echo = onnx_models.echo("FP32", (-1, 1))
+    sequence = onnx_models.build(
+        [
+            helper.make_node("SequenceConstruct", ["x"], ["s"]),
+            helper.make_node("SequenceAt", ["s", "i"], ["y"]),
+        ],
+        [("x", "FP32", (-1, 1))],
+        [("y", "FP32", (-1, 1))],
+        [helper.make_tensor("i", TensorProto.INT64, [], [0])],
+    )
+    graph_output = helper.make_tensor_sequence_value_info("s", TensorProto.FLOAT, None)
+    proto = onnx.load_from_string(sequence)
+    del proto.graph.output[:]
+    proto.graph.output.append(graph_output)
+    custom = onnx_models.build(
+        [helper.make_node("Magic", ["x"], ["y"], domain="example.com")],
+        [("x", "FP32", (-1, 1))],
+        [("y", "FP32", (-1, 1))],
+    )
+    return [
+        pytest.param(b"no model at all", "cannot load the model", id="no-onnx"),
+        pytest.param(b"", "cannot load the model", id="no-bytes"),
+        pytest.param(
+            onnx_models.with_opset(echo, 99),
+            "cannot load the model: ONNX Runtime only.*opset",
+            id="opset",
+        ),
+        pytest.param(proto.SerializeToString(), "seq.*only plain tensors", id="a-sequence"),
+        pytest.param(custom, "cannot load the model", id="a-custom-operator"),
+        pytest.param(onnx_models.echo("FP16", (-1,)), "'x' is FP16, which JSON", id="half-floats"),
+    ]
+
+
+@pytest.mark.parametrize(("data", "sentence"), refused_models())
+def test_a_model_that_cannot_be_served_says_why(data, sentence):
+    with pytest.raises(Unservable, match=f"(?s){sentence}"):
+        model.OnnxModel(data)
+
+
+INPUTS, OUTPUTS = onnx_models.RAIN.inputs, onnx_models.RAIN.outputs
+
+UNTRUE = [
+    pytest.param(
+        {"inputs": INPUTS[:2]}, "input 'station' of the model is not in the signature", id="unnamed"
+    ),
+    pytest.param(
+        {"inputs": (*INPUTS, Tensor("fog", "FP32", (-1, 1)))},
+        "input 'fog' of the signature is not in the model",
+        id="an-input-that-is-not-there",
+    ),
+    pytest.param(
+        {"inputs": (Tensor("temp", "FP64", (-1, 1)), *INPUTS[1:])},
+        r"input 'temp' is FP32 \[-1, 1\] in the model, FP64",
+        id="an-input-of-another-type",
+    ),
+    pytest.param(
+        {"inputs": (Tensor("temp", "FP32", (-1, 2)), *INPUTS[1:])},
+        r"input 'temp' .* \[-1, 2\] in the signature",
+        id="an-input-of-another-shape",
+    ),
+    pytest.param(
+        {"outputs": OUTPUTS[1:]}, "output 'label' of the model", id="an-output-is-not-named"
+    ),
+    pytest.param(
+        {"outputs": (Tensor("label", "BYTES", (-1,)), OUTPUTS[1])},
+        "output 'label' is INT64 in the model, BYTES",
+        id="an-output-of-another-type",
+    ),
+    pytest.param(
+        {"outputs": (OUTPUTS[0], Tensor("probabilities", "FP32", (-1, 3)))},
+        r"has shape \[1, 2\], the signature says \[-1, 3\]",
+        id="an-output-of-another-shape",
+    ),
+    pytest.param(
+        {"outputs": (Tensor("label", "INT64", (-1, 1)), OUTPUTS[1])},
+        r"has shape \[1\], the signature says \[-1, 1\]",
+        id="an-output-of-another-rank",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), UNTRUE)
+def test_a_signature_that_is_not_true_is_found(tmp_path, changes, sentence):
+    untrue = dataclasses.replace(onnx_models.RAIN, **changes)
+    bundle = bundles.write(tmp_path / "model", signature=untrue)
+
+    with pytest.raises(Unservable, match=sentence):
+        loading.load(serving.settings(bundle), lambda *_: None)
+
+
+def test_a_model_that_answers_nan_to_a_typical_row_is_not_proven():
+    io = ("FP32", (-1, 1))
+    data = onnx_models.build([helper.make_node("Log", ["x"], ["y"])], [("x", *io)], [("y", *io)])
+
+    with pytest.raises(Unservable, match="output 'y' of a typical row holds NaN"):
+        proof.prove(
+            model.OnnxModel(data), onnx_models.echo_signature(*io), onnx_models.EMPTY_PROFILE
+        )
+
+
+def test_a_model_that_works_for_one_row_only_is_not_proven():
+    io = ("FP32", (-1, 1))
+    nodes = [helper.make_node("Reshape", ["x", "one"], ["y"])]
+    one = helper.make_tensor("one", TensorProto.INT64, [2], [1, 1])
+    data = onnx_models.build(nodes, [("x", *io)], [("y", *io)], [one])
+
+    with pytest.raises(Unservable, match="a typical row does not pass: the model failed"):
+        proof.prove(
+            model.OnnxModel(data), onnx_models.echo_signature(*io), onnx_models.EMPTY_PROFILE
+        )
+
+
+def test_a_typical_row_is_made_of_what_the_training_rows_had():
+    rain = model.OnnxModel(onnx_models.rain())
+
+    row = {name: proof.typical(s, onnx_models.RAIN_PROFILE, 2) for name, s in rain.inputs.items()}
+
+    assert row["temp"].tolist() == [[0.0], [0.0]]
+    assert row["wind"].tolist() == [[np.float32(0.2)], [np.float32(0.2)]]
+    assert row["station"].tolist() == [["north"], ["north"]]
+
+
+def test_a_run_that_is_slow_for_its_rows_is_known_to_be():
+    rain = model.OnnxModel(onnx_models.rain())
+    assert not rain.is_slow_for(10**9)
+
+    proof.prove(rain, onnx_models.RAIN, onnx_models.RAIN_PROFILE)
+
+    assert rain.is_slow_for(10**9)
+
+
+def test_the_models_failure_is_told_in_one_line():
+    assert model.first_line(RuntimeError("first\nsecond")) == "first"
+    noisy = "[ONNXRuntimeError] : 1 : FAIL : /src/a.h:46 void f(int, g(char)) Opset 99 is too new"
+    assert model.first_line(RuntimeError(noisy)) == "Opset 99 is too new"
+    assert model.first_line(RuntimeError("")) == "RuntimeError"

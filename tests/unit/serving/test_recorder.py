@@ -1,0 +1,197 @@
+"""Live counts equal the requests that were answered, whoever asked, in whatever order."""
+
+import asyncio
+import dataclasses
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelyard_core import codec
+from modelyard_core.reference import CategoryProfile, NumericProfile, bin_of
+from modelyard_core.roles import Role
+from modelyard_core.sketch import Sketch
+from modelyard_serving import recorder
+from modelyard_serving.errors import Unservable
+from support import onnx_models
+from support.serving import INFER, rows
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+IDENTITY = recorder.Identity("b00t", NOON, "rain", "1", "sha256:ab")
+STATIONS = ["north", "south", "east", "west", ""]
+
+
+def a_recorder(profile=onnx_models.RAIN_PROFILE, later=lambda *_: None):
+    return recorder.Recorder(IDENTITY, onnx_models.RAIN, profile, later)
+
+
+def columns(temp, wind, station):
+    return {
+        "temp": np.array(temp, np.float32).reshape(-1, 1),
+        "wind": np.array(wind, np.float32).reshape(-1, 1),
+        "station": np.array(station, object).reshape(-1, 1),
+    }
+
+
+def record(counts, role, table):
+    temp, wind, station, score = zip(*table, strict=True) if table else ((), (), (), ())
+    counts.record(role, len(table), columns(temp, wind, station), np.array(score, np.float32))
+
+
+singles = st.floats(width=32, allow_nan=True, allow_infinity=False)
+tables = st.lists(
+    st.tuples(singles, singles, st.sampled_from(STATIONS), st.floats(0, 1, width=32)), max_size=6
+)
+
+
+def expected(profile: NumericProfile, values) -> dict:
+    """Count by the definition, one value at a time."""
+    edges = [float(np.float32(edge)) for edge in profile.edges]
+    low, high = float(np.float32(profile.minimum)), float(np.float32(profile.maximum))
+    present = [value for value in values if value == value]  # noqa: PLR0124 - NaN is not itself
+    bins = [0] * (len(edges) + 1)
+    for value in present:
+        bins[bin_of(edges, value)] += 1
+    return {
+        "bins": tuple(bins),
+        "missing": len(values) - len(present),
+        "new": 0,
+        "out_of_range": sum(not low <= value <= high for value in present),
+    }
+
+
+@given(st.lists(st.tuples(st.sampled_from(Role), tables), max_size=8))
+def test_counts_follow_the_definition_for_each_role(batches):
+    counts = a_recorder()
+
+    for role, table in batches:
+        record(counts, role, table)
+
+    sketch = counts.snapshot(NOON)
+    assert set(sketch.roles) == {role.value for role, _ in batches}
+    for role, seen in sketch.roles.items():
+        table = [row for who, part in batches if who == role for row in part]
+        assert seen.requests == sum(who == role for who, _ in batches)
+        assert seen.rows == len(table)
+        for place, column in enumerate(onnx_models.RAIN_PROFILE.numeric):
+            found = dataclasses.asdict(seen.features[column.name])
+            assert found == expected(column, [row[place] for row in table])
+        score = dataclasses.asdict(seen.prediction)
+        assert score == expected(onnx_models.RAIN_PROFILE.prediction, [row[3] for row in table])
+        stations = [row[2] for row in table]
+        station = seen.features["station"]
+        assert station.bins == tuple(stations.count(name) for name in ("north", "south", "east"))
+        assert (station.missing, station.new) == (stations.count(""), stations.count("west"))
+
+
+@given(st.lists(tables, max_size=6), st.integers(0, 6))
+def test_a_reader_in_between_changes_nothing(batches, read_after):
+    undisturbed, disturbed = a_recorder(), a_recorder()
+
+    for index, table in enumerate(batches):
+        record(undisturbed, Role.STABLE, table)
+        record(disturbed, Role.STABLE, table)
+        if index == read_after:
+            disturbed.snapshot(NOON)
+
+    assert disturbed.snapshot(NOON) == undisturbed.snapshot(NOON)
+
+
+def test_a_value_on_an_edge_stays_in_its_bin_after_rounding_to_the_models_type():
+    counts = a_recorder()
+
+    record(counts, Role.DIRECT, [(0.0, 0.1, "north", 0.5), (0.0, 0.2, "north", 0.5)])
+
+    assert counts.snapshot(NOON).roles["direct"].features["wind"].bins == (1, 1, 0)
+
+
+def test_counting_waits_until_later_or_until_there_is_enough():
+    asked = []
+    counts = a_recorder(later=lambda seconds, callback: asked.append((seconds, callback)))
+
+    record(counts, Role.DIRECT, [(0, 0, "north", 0.5)])
+    record(counts, Role.DIRECT, [(0, 0, "north", 0.5)])
+    assert [seconds for seconds, _ in asked] == [recorder.FOLD_AFTER_SECONDS]
+    asked[0][1]()
+    record(counts, Role.DIRECT, [(0, 0, "north", 0.5)] * recorder.FOLD_AFTER_ROWS)
+    record(counts, Role.DIRECT, [(0, 0, "north", 0.5)])
+
+    assert len(asked) == 3
+    assert counts.snapshot(NOON).roles["direct"].rows == recorder.FOLD_AFTER_ROWS + 3
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected_scores"),
+    [
+        pytest.param([[0.3, 0.7]], [0.7], id="the-last-of-two-classes"),
+        pytest.param([[0.5, 0.3, 0.2]], [0.5], id="the-winner-of-several"),
+        pytest.param([[4.0], [5.0]], [4.0, 5.0], id="the-predicted-value"),
+        pytest.param([4.0, 5.0], [4.0, 5.0], id="a-flat-value"),
+    ],
+)
+def test_one_score_is_taken_from_each_row(scores, expected_scores):
+    assert recorder.scores_of(np.array(scores)).tolist() == expected_scores
+
+
+UNKNOWN = NumericProfile("fog", (0.0,), (0, 0), 0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        pytest.param({"numeric": (UNKNOWN,)}, "column 'fog' is no input", id="an-unknown-column"),
+        pytest.param(
+            {"numeric": (dataclasses.replace(UNKNOWN, name="station"),)},
+            "'station' is no column of single values",
+            id="numbers-where-the-model-takes-text",
+        ),
+        pytest.param(
+            {"categories": (CategoryProfile("temp", (), (0,), (), 0),)},
+            "'temp' is no column of single values",
+            id="text-where-the-model-takes-numbers",
+        ),
+    ],
+)
+def test_a_profile_of_other_columns_is_refused(changes, sentence):
+    with pytest.raises(Unservable, match=sentence):
+        a_recorder(dataclasses.replace(onnx_models.RAIN_PROFILE, **changes))
+
+
+async def test_totals_equal_the_requests_whatever_the_concurrency(rain):
+    """Replay 600 requests, some of them wrong, 50 at a time, with readers all along."""
+    generator = np.random.default_rng(7)
+    roles = [role.value for role in Role]
+    plan = [(int(generator.integers(1, 5)), roles[int(generator.integers(4))]) for _ in range(600)]
+    gate = asyncio.Semaphore(50)
+    totals = []
+
+    async def ask(index, count, role):
+        body = {"inputs": rows(generator.normal(size=count).tolist())}
+        if index % 10 == 0:
+            body["inputs"].pop()
+        async with gate:
+            answer = await rain.http.post(INFER, json=body, headers={"x-modelyard-role": role})
+            if index % 25 == 0:
+                totals.append((await rain.http.get("/v1/sketch")).json())
+        assert answer.status_code == (400 if index % 10 == 0 else 200)
+
+    async with asyncio.TaskGroup() as group:
+        for index, (count, role) in enumerate(plan):
+            group.create_task(ask(index, count, role))
+    sketch = codec.decode(Sketch, (await rain.http.get("/v1/sketch")).json())
+
+    assert len({total["boot"] for total in totals}) == 1
+    for role in roles:
+        answered = [count for i, (count, who) in enumerate(plan) if who == role and i % 10]
+        seen = sketch.roles[role]
+        assert (seen.requests, seen.rows) == (len(answered), sum(answered))
+        for counts in (*seen.features.values(), seen.prediction):
+            assert sum(counts.bins) + counts.missing + counts.new == sum(answered)
+
+
+async def test_an_unknown_role_counts_as_direct(rain):
+    await rain.http.post(INFER, json={"inputs": rows([1])}, headers={"x-modelyard-role": "king"})
+
+    assert list((await rain.http.get("/v1/sketch")).json()["roles"]) == ["direct"]
