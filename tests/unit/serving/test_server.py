@@ -1,0 +1,257 @@
+"""The real program over real sockets: limits, deadlines, slow models, and the drain."""
+
+import asyncio
+import json
+import socket
+
+import httpx
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from modelyard_core.signature import Signature, Tensor
+from support import bundles, onnx_models, serving
+from support.serving import INFER, rows
+
+BODY = json.dumps({"inputs": rows([0.5])}).encode()
+LIMITS = {
+    "MAX_CONNECTIONS": 4,
+    "MAX_HEADER_BYTES": 4096,
+    "MAX_BODY_BYTES": 100_000,
+    "RECEIVE_SECONDS": 0.3,
+    "DRAIN_SECONDS": 0,
+}
+
+
+def head(length, *more):
+    lines = (f"POST {INFER} HTTP/1.1", "host: rain", f"content-length: {length}", *more, "", "")
+    return "\r\n".join(lines).encode()
+
+
+@pytest.fixture(scope="module")
+def bounded(rain_bundle):
+    with serving.program(rain_bundle, **LIMITS) as program:
+        program.wait_for("ready: rain version 1")
+        yield program
+
+
+def error(answer: bytes) -> tuple[int, str]:
+    start, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/json" in start
+    return int(start.split()[1]), json.loads(body)["error"]
+
+
+def test_a_request_cut_into_bytes_is_answered(bounded):
+    with bounded.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in head(len(BODY), "connection: close") + BODY:
+            connection.sendall(bytes([byte]))
+
+        assert serving.read_all(connection).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_requests_in_one_packet_are_answered_in_order(bounded):
+    bodies = [json.dumps({"id": str(i), "inputs": rows([i])}).encode() for i in range(5)]
+    last = head(len(bodies[-1]), "connection: close")
+    heads = [*(head(len(body)) for body in bodies[:-1]), last]
+
+    answers = bounded.converse(b"".join(h + b for h, b in zip(heads, bodies, strict=True)))
+
+    places = [answers.index(b'"id":"%d"' % i) for i in range(5)]
+    assert answers.count(b"HTTP/1.1 200 OK") == 5
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "sentence"),
+    [
+        pytest.param(b"\x16\x03\x01\x02\x00", 400, "not HTTP", id="a-tls-hello"),
+        pytest.param(b"NONSENSE\r\n\r\n", 400, "not HTTP", id="nonsense"),
+        pytest.param(head(5, "content-length: 6") + b"12345", 400, "not HTTP", id="two-lengths"),
+        pytest.param(
+            head(5, "transfer-encoding: chunked") + b"0\r\n\r\n", 400, "not HTTP", id="smuggling"
+        ),
+        pytest.param(b"GET /v2 HTTP/1.1\r\nx: " + b"a" * 9000, 431, "limit of 4096", id="head"),
+        pytest.param(
+            b"GET /v2 HTTP/1.1\r\nx: " + b"a" * 9000 + b"\r\n\r\n", 431, "4096", id="whole-head"
+        ),
+        pytest.param(head(10), 408, "took over 0.3 s", id="a-body-that-never-comes"),
+        pytest.param(b"GET /v2 HTTP", 408, "took over 0.3 s", id="a-head-that-never-ends"),
+    ],
+)
+def test_bytes_that_are_no_acceptable_request_are_answered_and_cut_off(
+    bounded, data, code, sentence
+):
+    status, text = error(bounded.converse(data))
+
+    assert status == code
+    assert sentence in text
+
+
+def test_a_connection_without_a_request_is_closed(bounded):
+    assert bounded.converse(b"") == b""
+    assert bounded.converse(b"\r\n\r\n") == b""
+
+
+def test_a_body_that_trickles_is_cut_off(bounded):
+    with bounded.connect() as connection:
+        connection.sendall(head(1000))
+        answer = b""
+        while not answer:
+            connection.settimeout(0.05)
+            try:
+                answer = serving.read_all(connection)
+            except TimeoutError:
+                connection.sendall(b" ")
+
+    assert error(answer)[0] == 408
+
+
+def test_a_large_body_is_refused_before_it_comes(bounded):
+    with bounded.connect() as connection:
+        connection.sendall(head(10**9, "expect: 100-continue"))
+
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_pause_after_an_answer_is_no_slow_request(bounded):
+    with bounded.connect() as connection:
+        for _ in range(2):
+            connection.sendall(head(len(BODY)) + BODY)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+            connection.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+
+
+def test_too_many_connections_are_turned_away_but_for_health(bounded):
+    idle = [bounded.connect() for _ in range(LIMITS["MAX_CONNECTIONS"])]
+    try:
+        status, text = error(bounded.converse(head(len(BODY)) + BODY))
+        health = bounded.converse(b"GET /v2/health/ready HTTP/1.1\r\nhost: rain\r\n\r\n")
+    finally:
+        for connection in idle:
+            connection.close()
+
+    assert (status, text) == (503, "too many connections; try again")
+    assert health.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in health
+
+
+def slow_bundle(folder, size=700):
+    """Write a model whose every row costs tens of milliseconds of arithmetic."""
+    square = np.full((size, size), 1 / size, np.float32)
+    names = [f"m{i}" for i in range(9)]
+    nodes = [
+        helper.make_node("MatMul", [a, "w"], [b]) for a, b in zip(names, names[1:], strict=False)
+    ]
+    nodes += [
+        helper.make_node("ReduceMean", ["m8"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["x", "mean"], ["y"]),
+    ]
+    weights = [
+        helper.make_tensor(name, TensorProto.FLOAT, square.shape, square.tobytes(), raw=True)
+        for name in ("w",)
+    ]
+    nodes.insert(0, helper.make_node("Add", ["w", "x"], ["m0"]))
+    io = ("FP32", (-1, 1))
+    data = onnx_models.build(nodes, [("x", *io)], [("y", *io)], weights)
+    signature = Signature("Regression", (Tensor("x", *io),), (Tensor("y", *io),), score="y")
+    return bundles.write(folder / "model", data, signature, onnx_models.EMPTY_PROFILE)
+
+
+async def test_a_slow_model_holds_up_no_probe_and_its_line_is_bounded(tmp_path):
+    bundle = slow_bundle(tmp_path)
+    one = {"inputs": [serving.tensor(shape=(1, 1), data=[1])]}
+    with serving.program(bundle, MAX_WAITING=3, WORKERS=1, DRAIN_SECONDS=0) as program:
+        await asyncio.to_thread(program.wait_for, "ready: rain version 1")
+        async with httpx.AsyncClient(base_url=program.url, timeout=60) as http:
+            asked = [asyncio.create_task(http.post(INFER, json=one)) for _ in range(12)]
+            probes = []
+            while not all(task.done() for task in asked):
+                probes.append(await http.get("/v2/health/live"))
+            answers = [task.result() for task in asked]
+
+    codes = [answer.status_code for answer in answers]
+    assert set(codes) == {200, 503}
+    assert codes.count(200) >= 3
+    turned_away = next(answer for answer in answers if answer.status_code == 503)
+    assert turned_away.headers["retry-after"] == "1"
+    assert len(probes) > codes.count(200)
+
+
+async def test_the_drain_loses_no_request_and_keeps_the_final_counts(rain_bundle):
+    """Eight clients ask all along; after SIGTERM they are led away, and every answer is whole."""
+    answered = 0
+    leaving = asyncio.Event()
+
+    async def ask(http):
+        nonlocal answered
+        while True:
+            try:
+                answer = await http.post(INFER, content=BODY)
+            except httpx.ConnectError:
+                return
+            assert answer.status_code == 200
+            answered += 1
+            if answer.headers.get("connection") == "close":
+                leaving.set()
+                ready = await http.get("/v2/health/ready")
+                assert ready.status_code == 503
+                return
+
+    with serving.program(rain_bundle, DRAIN_SECONDS=1.5) as program:
+        await asyncio.to_thread(program.wait_for, "ready: rain version 1")
+        async with asyncio.TaskGroup() as group:
+            for _ in range(8):
+                group.create_task(client(program, ask))
+            async with httpx.AsyncClient(base_url=program.url) as http:
+                while (await seen(http)) < 200:
+                    pass
+                program.terminate()
+                await leaving.wait()
+        async with httpx.AsyncClient(base_url=program.url) as http:
+            late = await http.post(INFER, content=BODY)
+            assert late.status_code == 200
+            assert late.headers["connection"] == "close"
+            assert await seen(http) == answered + 1
+        assert await asyncio.to_thread(program.process.wait, serving.PATIENCE_SECONDS) == 0
+
+
+async def client(program, ask):
+    async with httpx.AsyncClient(base_url=program.url) as http:
+        await ask(http)
+
+
+async def seen(http) -> int:
+    roles = (await http.get("/v1/sketch")).json()["roles"]
+    return roles["direct"]["requests"] if roles else 0
+
+
+async def test_a_request_that_runs_at_the_end_of_the_drain_is_still_answered(tmp_path):
+    one = {"inputs": [serving.tensor(shape=(1, 1), data=[1])]}
+    with serving.program(slow_bundle(tmp_path), DRAIN_SECONDS=0, WORKERS=1) as program:
+        await asyncio.to_thread(program.wait_for, "ready: rain version 1")
+        async with httpx.AsyncClient(base_url=program.url, timeout=60) as http:
+            asked = [asyncio.create_task(http.post(INFER, json=one)) for _ in range(8)]
+            while b"modelyard_inflight_requests 8.0" not in (await http.get("/metrics")).content:
+                pass
+            program.terminate()
+            answers = await asyncio.gather(*asked)
+        assert [answer.status_code for answer in answers] == [200] * 8
+        assert await asyncio.to_thread(program.process.wait, serving.PATIENCE_SECONDS) == 0
+
+
+async def test_a_bundle_that_cannot_be_served_leaves_the_process_alive(tmp_path):
+    bundle = bundles.write(tmp_path / "model", b"no model")
+    with serving.program(bundle, DRAIN_SECONDS=0) as program:
+        line = await asyncio.to_thread(program.wait_for, "not ready, and will not be")
+        async with httpx.AsyncClient(base_url=program.url) as http:
+            ready = await http.get("/v2/health/ready")
+            live = await http.get("/v2/health/live")
+        program.terminate()
+        assert await asyncio.to_thread(program.process.wait, serving.PATIENCE_SECONDS) == 0
+
+    assert "cannot load the model" in line
+    assert (ready.status_code, live.status_code) == (503, 200)
+    assert "cannot load the model" in ready.json()["error"]
