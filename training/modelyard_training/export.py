@@ -6,6 +6,7 @@ order, which is sorted away; with that the bytes are reproducible.
 """
 
 import json
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,7 +82,12 @@ def _convert(fitted: Fitted, signature: Signature) -> Any:
         for index, tensor in enumerate(signature.inputs)
     ]
     options = {id(fitted.pipeline): {"zipmap": False}} if fitted.classes else None
-    return to_onnx(fitted.pipeline, initial_types=types, options=options, target_opset=TARGET_OPSET)
+    with warnings.catch_warnings():
+        # The converter hands protobuf booleans for integers; the lock keeps one that takes them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return to_onnx(
+            fitted.pipeline, initial_types=types, options=options, target_opset=TARGET_OPSET
+        )
 
 
 def _rename(model: Any, signature: Signature) -> None:
