@@ -10,8 +10,12 @@ from modelyard_operator.model_deployment import plan
 from modelyard_operator.model_deployment.observed import observe
 
 
-def reads(obj: Obj) -> Iterable[Key]:
-    """Return the training whose versions are served: its changes, and theirs, wake the object."""
+def training_of(obj: Obj) -> Iterable[Key]:
+    """Return the training whose versions are served.
+
+    Its changes wake the deployment; the deployment's changes wake it and its versions, whose phase
+    says where they serve.
+    """
     training = obj.get("spec", {}).get("model", {}).get("training")
     if training:
         yield Key(resources.MODEL_TRAINING.kind, obj["metadata"]["namespace"], training)
@@ -28,5 +32,6 @@ KIND = Kind(
         resources.POD_DISRUPTION_BUDGET,
         resources.POD,
     ),
-    reads=reads,
+    reads=training_of,
+    touches=training_of,
 )
