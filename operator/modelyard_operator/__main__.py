@@ -5,16 +5,16 @@ import logging
 import sys
 
 from modelyard_operator import bootstrap, settings, telemetry
-from modelyard_operator.drift_monitor import controller as drift_monitor
-from modelyard_operator.model_deployment import controller as model_deployment
-from modelyard_operator.model_training import controller as model_training
-from modelyard_operator.model_version import controller as model_version
+from modelyard_operator.drift_monitor.controller import KIND as DRIFT_MONITOR
+from modelyard_operator.model_deployment.controller import KIND as MODEL_DEPLOYMENT
+from modelyard_operator.model_training.controller import KIND as MODEL_TRAINING
+from modelyard_operator.model_version.controller import KIND as MODEL_VERSION
 from modelyard_operator.preflight import NotInstalled
 
 NOT_CONFIGURED = 2
 KINDS = {
     kind.model.RESOURCE.kind: kind
-    for kind in (model_training.KIND, model_version.KIND, model_deployment.KIND, drift_monitor.KIND)
+    for kind in (MODEL_TRAINING, MODEL_VERSION, MODEL_DEPLOYMENT, DRIFT_MONITOR)
 }
 
 

@@ -160,9 +160,8 @@ async def _lead(replica: _Replica) -> int:
     hold.cancel()
     await replica.lease.release()
     log.info("released the lease")
+    await asyncio.wait({informer}, timeout=_INFORMER_EXIT_SECONDS)
     informer.cancel()
-    stopped.cancel()
-    await asyncio.wait({informer, stopped}, timeout=_INFORMER_EXIT_SECONDS)
     return failure
 
 

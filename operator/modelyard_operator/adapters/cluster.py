@@ -60,6 +60,7 @@ class KubernetesApi:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, ssl=tls),
             timeout=TIMEOUT,
+            headers={"User-Agent": f"{FIELD_MANAGER}-operator", "Accept": _JSON},
         )
         return self
 
@@ -181,7 +182,7 @@ class KubernetesApi:
         content_type: str,
     ) -> Obj:
         assert self._session is not None, "used outside its context"
-        headers = {"Content-Type": content_type, "Accept": _JSON}
+        headers = {"Content-Type": content_type}
         if token := self._credentials.token():
             headers["Authorization"] = f"Bearer {token}"
         async with self._session.request(
