@@ -19,7 +19,7 @@ from modelyard_serving.errors import InvalidRequest, ModelFailed, Unservable
 SMOOTHING = 0.1
 MAX_SENTENCE = 300
 ERROR_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-SOURCE_POSITION = re.compile(r"^/\S+:\d+ .*?\) (?=[A-Z])")
+SOURCE_POSITION = re.compile(r"/\S+:\d+ .*?\) (?:const )?(?=[A-Za-z])")
 FATAL_ONLY = 4
 SLOW_RUN_SECONDS = 0.0005
 """A run that is expected to take longer is moved off the event loop."""

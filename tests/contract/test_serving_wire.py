@@ -1,0 +1,79 @@
+"""What a serving pod says to clients and to the monitor: every answer equals its golden file.
+
+After a wanted change, write the files anew with `MODELYARD_WRITE_GOLDEN=1 pytest` on this file.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from modelyard_core import codec
+from modelyard_core.reference import Profile
+from modelyard_core.sketch import Sketch
+from support import bundles, onnx_models, serving
+from support.serving import INFER, rows
+
+GOLDEN = Path(__file__).parent / "golden" / "serving"
+CHANGING = ("boot", "at", "started")
+
+
+@pytest.fixture
+async def rain(tmp_path):
+    async with serving.serving(bundles.write(tmp_path / "model")) as served:
+        yield served
+
+
+def check(name, document):
+    text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+    path = GOLDEN / name
+    if os.environ.get("MODELYARD_WRITE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        pytest.param("server.json", "/v2", id="server-metadata"),
+        pytest.param("model.json", "/v2/models/rain", id="model-metadata"),
+        pytest.param("live.json", "/v2/health/live", id="live"),
+        pytest.param("ready.json", "/v2/health/ready", id="ready"),
+        pytest.param("model_ready.json", "/v2/models/rain/ready", id="model-ready"),
+        pytest.param("unknown_model.json", "/v2/models/snow", id="unknown-model"),
+        pytest.param("profile.json", "/v1/profile", id="profile"),
+    ],
+)
+async def test_an_answer_keeps_its_form(rain, name, path):
+    check(name, (await rain.http.get(path)).json())
+
+
+async def test_an_inference_keeps_its_form(rain):
+    body = json.loads((GOLDEN / "infer_request.json").read_text())
+
+    check("infer_answer.json", (await rain.http.post(INFER, json=body)).json())
+
+
+async def test_a_sketch_keeps_its_form(rain):
+    for role, temp in (("stable", [-9.0, 0.0, 0.5]), ("canary", [2.0]), ("", [1.0])):
+        body = {"inputs": rows(temp, station=["north", "east", "moon"][: len(temp)])}
+        await rain.http.post(INFER, json=body, headers={"x-modelyard-role": role})
+    answer = (await rain.http.get("/v1/sketch")).json()
+
+    read = codec.decode(Sketch, answer)
+    assert codec.encode(read) == answer
+    assert read.started is not None
+    assert read.started <= read.at
+    check("sketch.json", {key: value for key, value in answer.items() if key not in CHANGING})
+
+
+def test_the_golden_profile_and_sketch_still_load():
+    profile = codec.loads(Profile, (GOLDEN / "profile.json").read_bytes())
+    sketch = json.loads((GOLDEN / "sketch.json").read_text())
+    counts = codec.decode(Sketch, {**sketch, "boot": "b", "at": "2026-01-01T00:00:00Z"})
+
+    assert profile == onnx_models.RAIN_PROFILE
+    for role in counts.roles.values():
+        for column in profile.numeric:
+            assert len(role.features[column.name].bins) == len(column.counts)
