@@ -93,7 +93,7 @@ def _bud(room: str, wanted: str) -> None:
     settings = pip_settings.read()
     cache = caches.cache_root() / "pip"
     cache.mkdir(parents=True, exist_ok=True)
-    config = cache / "pip.conf"
+    config = caches.cache_root() / "pip.conf"
     config.write_text(pip_settings.config_file(settings))
     config.chmod(0o600)
     log = _log(room)

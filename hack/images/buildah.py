@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,12 @@ def run(*arguments: str | Path, timeout_seconds: float = 600) -> str:
 def has(reference: str) -> bool:
     """Tell whether an image is in the storage."""
     return programs.succeeds(command("inspect", "--type=image", reference))
+
+
+def layers(reference: str) -> list[str]:
+    """Return the digests of an image's uncompressed layers, the lowest first."""
+    found = json.loads(run("inspect", "--type=image", reference))
+    return [str(digest) for digest in found["OCIv1"]["rootfs"]["diff_ids"]]
 
 
 def commit(reference: str, content: Path, settings: Sequence[str] = ()) -> None:

@@ -37,9 +37,11 @@ def has(places: Layout, reference: str) -> bool:
 def load(places: Layout, reference: str) -> None:
     """Bring an image from buildah's storage into the node, without the layers it already has."""
     store = caches.cache_root() / "oci"
-    store.mkdir(parents=True, exist_ok=True)
     tag = caches.key_of(reference)
-    buildah.run("push", "--quiet", "--disable-compression", reference, f"oci:{store}:{tag}")
+    *below, _ = buildah.layers(reference)
+    if not all(_blob(store, digest).exists() for digest in below):
+        _export_layers(store, reference)
+    buildah.run("push", "--quiet", reference, f"oci:{store}:{tag}")
     index = json.loads((store / "index.json").read_text())
     [entry] = [each for each in index["manifests"] if each["annotations"][REFERENCE] == tag]
     manifest = json.loads(_blob(store, entry["digest"]).read_text())
@@ -68,6 +70,22 @@ def ensure_pause(places: Layout) -> None:
             ['--entrypoint=["/busybox","sleep","2147483647"]', "--user=65535:65535"],
         )
     load(places, layout.PAUSE_IMAGE)
+
+
+def _export_layers(store: Path, reference: str) -> None:
+    """Put an image's layers into the store as they are.
+
+    A push into an OCI folder would compress each of them, every time; it leaves alone those that are
+    there already.
+    """
+    blobs = store / "blobs" / "sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store.parent) as folder:
+        exported = Path(folder) / "image"
+        buildah.run("push", "--quiet", "--disable-compression", reference, f"dir:{exported}")
+        for digest in buildah.layers(reference):
+            name = digest.removeprefix("sha256:")
+            (exported / name).rename(blobs / name)
 
 
 def _pack(archive: Path, index: dict[str, object], store: Path, digests: set[str]) -> None:
