@@ -275,7 +275,7 @@ def _read_version(obj: Obj) -> Version:
         run=spec["run"],
         verdict=Verdict(spec["verdict"]),
         phase=obj.get("status", {}).get("phase", ""),
-        metric=f"{headline} {value}" if value else "",
+        metric=f"{headline} {float(value):.4g}" if value else "",
         verdict_reason=spec.get("verdictReason", ""),
     )
 

@@ -130,6 +130,7 @@ def _clean(now: Pass, training: ModelTraining, world: Observed) -> Pass:
     """Delete the Jobs of runs that were given up, and all but the newest that have ended.
 
     What the live status says is in flight is left alone: it is over only once that is written.
+    They go first, so that a run that was given up has gone before the next one starts.
     """
     live = {_name(Ledger.read(training.status)), _name(now.ledger)}
     others = [job for job in world.jobs if job.name not in live and not job.deleting]
@@ -145,4 +146,4 @@ def _clean(now: Pass, training: ModelTraining, world: Observed) -> Pass:
         for config in world.configs
         if config.name not in kept and not config.deleting
     ]
-    return replace(now, actions=(*now.actions, *actions))
+    return replace(now, actions=(*actions, *now.actions))

@@ -123,7 +123,7 @@ def render(version: ModelVersion, world: Observed, history: History, phase_now: 
             now=world.now,
         ),
         served_by=world.served_by,
-        metric=f"{headline} {value}" if value else "",
+        metric=f"{headline} {float(value):.4g}" if value else "",
         first_served_at=history.first_served_at,
         last_served_at=history.last_served_at,
     ).to_json()

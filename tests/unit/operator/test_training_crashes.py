@@ -147,10 +147,10 @@ def _check(world: World) -> None:
     assert len(set(episodes)) == len(episodes), "each episode is taken up once"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(sorted(_OF_A_JOB | _OF_A_PERSON)), st.integers(0, 3)), max_size=25
+        st.tuples(st.sampled_from(sorted(_OF_A_JOB | _OF_A_PERSON)), st.integers(0, 3)), max_size=15
     ),
     st.data(),
 )
