@@ -7,7 +7,7 @@ from datetime import timedelta
 from modelyard_core.durations import format_duration
 from modelyard_core.reasons import Reason, Severity
 from modelyard_core.watch import EpisodeState, WindowState
-from modelyard_operator.api.conditions import Claim, Truth
+from modelyard_operator.api.conditions import Claim, Truth, find
 from modelyard_operator.api.v1alpha1.drift_monitor import (
     DriftMonitor,
     EpisodeStatus,
@@ -21,6 +21,8 @@ from modelyard_operator.drift_monitor.observed import Observed
 from modelyard_operator.drift_monitor.retraining import Course, Held
 
 MAX_NAMED = 3
+GRACE = timedelta(minutes=2)
+"""How long nothing needs to be heard before the monitor is not Ready: an upgrade takes less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def _claims(
     reconciling = obstacle if obstacle and obstacle.code == reasons.NO_STABLE_REVISION else None
     stalled = next((r for r in (obstacle, retrain) if r and r.code in _STALLING), None)
     return (
-        _watching("Ready", state, obstacle),
+        _watching("Ready", state, None if _is_brief(state, obstacle) else obstacle),
         _watching("Available", state, obstacle),
         _holds("Reconciling", reconciling, "Nothing is being set up."),
         _holds("Stalled", stalled, "Nothing waits for a person."),
@@ -177,6 +179,18 @@ def _watching(type_: str, state: State, obstacle: Reason | None) -> Claim:
     assert served is not None
     sentence = f"Version {served.version} ({served.revision}) is watched."
     return Claim(type_, Truth.TRUE, reasons.WATCHING, sentence)
+
+
+def _is_brief(state: State, obstacle: Reason | None) -> bool:
+    """Return whether something that was heard until now has just fallen silent."""
+    if obstacle is None or obstacle.code not in (reasons.MONITOR_UNREACHABLE, reasons.NO_SKETCHES):
+        return False
+    before = state.monitor.status.conditions if state.monitor.status else ()
+    ready, available = find(before, "Ready"), find(before, "Available")
+    if ready is None or available is None or ready.status is not Truth.TRUE:
+        return False
+    silent_since = available.last_transition_time
+    return available.status is Truth.TRUE or state.world.now - silent_since < GRACE
 
 
 def _holds(type_: str, reason: Reason | None, otherwise: str) -> Claim:

@@ -103,7 +103,12 @@ def advance(monitor: DriftMonitor, world: Observed) -> Course:
     if monitor.spec.retrain is None:
         return replace(before, request=None)
     case = Case(monitor, world, monitor.spec.retrain, before)
-    return _follow(case, before.request) if before.request else _consider(case)
+    if before.request is not None:
+        followed = _follow(case, before.request)
+        if followed.request is not None:
+            return followed
+        case = replace(case, before=followed)
+    return _consider(case)
 
 
 def _follow(case: Case, request: RetrainRequest) -> Course:
