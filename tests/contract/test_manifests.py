@@ -1,12 +1,17 @@
 """The installation: the chart and the kustomization are one thing, and its rights are exact."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from hack import caches
+
+from modelyard_operator import handlers
+from modelyard_operator.__main__ import KINDS
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "manifests" / "base"
@@ -26,7 +31,7 @@ OPERATOR = {
     "apps/deployments": "get list watch create patch delete",
     "/services": "get list watch create patch delete",
     "/configmaps": "get list watch create patch delete",
-    "policy/poddisruptionbudgets": "get list watch create patch delete",
+    "policy/poddisruptionbudgets": "get list watch create patch",
     "/pods": "get list watch patch",
     "events.k8s.io/events": "create",
 }
@@ -92,6 +97,13 @@ def test_rights_are_exactly_these(kind, name, expected):
     assert rights(role) == words(expected)
 
 
+def test_everything_that_is_watched_may_be_listed_and_watched():
+    granted = rights(base()["ClusterRole", None, "modelyard-operator"])
+
+    for resource in handlers.watched_children(KINDS):
+        assert {"list", "watch"} <= granted[f"{resource.group}/{resource.plural}"]
+
+
 def test_no_role_has_wildcards_or_reaches_secrets():
     for (kind, _, name), role in base().items():
         if kind in ("Role", "ClusterRole"):
@@ -138,8 +150,7 @@ def test_the_monitor_holds_no_token():
 
 
 def tool(name):
-    built = Path.home() / ".cache" / "modelyard" / "bin" / "current" / name
-    found = str(built) if built.exists() else shutil.which(name)
+    found = shutil.which(name, path=f"{caches.programs()}{os.pathsep}{os.environ['PATH']}")
     assert found, f"{name} is missing: `make cluster-up` builds it"
     return found
 
@@ -161,8 +172,9 @@ def without_helms_labels(value):
 
 @pytest.mark.cluster
 def test_chart_and_kustomization_render_the_same_objects():
-    command = [tool("kubectl"), "kustomize", str(BASE), "--load-restrictor=LoadRestrictionsNone"]
-    built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    built = subprocess.run(
+        [tool("kubectl"), "kustomize", str(BASE)], capture_output=True, text=True, check=True
+    ).stdout
 
     kustomized = objects(built)
     del kustomized["Namespace", None, "modelyard-system"]
