@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from hack import caches, locks, programs
-from hack.cluster import binaries, docker, layout, packages
+from hack.cluster import docker, layout, packages
 from hack.images import base, buildah, node, pip_settings
 from hack.terminal import Failure, say, step
 
@@ -78,9 +78,12 @@ def _with_buildah(references: dict[str, str]) -> None:
     for room, wanted in missing.items():
         with step(f"building {wanted}"):
             _bud(room, wanted)
-    places = layout.Layout(
-        state=caches.cluster_state(), binaries=binaries.find() or caches.cache_root()
-    )
+    if os.environ.get("MODELYARD_CONTEXT"):
+        say("the images are in buildah's storage; push them to a registry that the cluster reads")
+        return
+    places = layout.Layout(caches.cluster_state(), caches.programs())
+    if not places.socket.exists():
+        raise Failure("the images are built, and no cluster is up to load them into")
     for wanted in references.values():
         if node.has(places, wanted):
             say(f"the cluster has {wanted}")
