@@ -34,10 +34,12 @@ def second_release(kube):
     }
     pairs = [f"--set={name}={value}" for name, value in switches.items()]
     command = ["install", "modelyard", str(ROOT / "charts" / "modelyard"), "--create-namespace"]
-    subprocess.run([*base, *command, "--wait", "--timeout=120s", *pairs], check=True)
-    yield namespace, base
-    subprocess.run([*base, "uninstall", "modelyard", "--ignore-not-found"], check=True)
-    kube.run("delete", "namespace", namespace, "--wait=false")
+    try:
+        subprocess.run([*base, *command, "--wait", "--timeout=240s", *pairs], check=True)
+        yield namespace, base
+    finally:
+        subprocess.run([*base, "uninstall", "modelyard", "--ignore-not-found"], check=True)
+        kube.run("delete", "namespace", namespace, "--wait=false")
 
 
 def names(kube, namespace):
