@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from hack.cluster.daemons import Daemon
 
 LOCK = Path("/run/modelyard.lock")
-HEALTH_SECONDS = 120
+START_SECONDS = 120
+HEALTH_SECONDS = 240
 _Condition = Callable[[], bool]
 LISTENERS = (
     (layout.NODE_ADDRESS, 6443, "kube-apiserver"),
@@ -210,7 +211,7 @@ def _expect(places: Layout, daemon: Daemon, state: str, condition: _Condition) -
     def ended_or_good() -> bool:
         return daemons.running(daemon, places.pids) is None or condition()
 
-    in_time = programs.wait_until(ended_or_good, timeout_seconds=60)
+    in_time = programs.wait_until(ended_or_good, timeout_seconds=START_SECONDS)
     if not in_time or daemons.running(daemon, places.pids) is None:
         log = places.logs / f"{daemon.name}.log"
         ending = "\n  ".join(programs.last_lines(log, 4))
