@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard_router.admin import EnvoyAdmin
 from modelyard_router.settings import Settings
-from modelyard_router.waiting import until
+from modelyard_router.waiting import NOT_YET, until
 
 READ_TIMEOUT_SECONDS = 2.0
 
@@ -36,11 +36,18 @@ def drain(settings: Settings) -> Drained:
     envoy.fail_health_checks()
     time.sleep(settings.minimum_drain_seconds)
     idle = until(lambda: envoy.open_connections() == 0, settings.drain_limit_seconds)
-    begun = _reads(settings.agent_port)["begun"]
-    counted = until(
-        lambda: _reads(settings.agent_port)["answered"] > begun, settings.last_read_seconds
+    return Drained(idle=bool(idle), counted=_is_counted(settings))
+
+
+def _is_counted(settings: Settings) -> bool:
+    """Wait until a reading that begins from now on is answered."""
+    try:
+        begun = _reads(settings.agent_port)["begun"]
+    except NOT_YET:
+        return False
+    return bool(
+        until(lambda: _reads(settings.agent_port)["answered"] > begun, settings.last_read_seconds)
     )
-    return Drained(idle=bool(idle), counted=bool(counted))
 
 
 def _reads(port: int) -> dict[str, Any]:

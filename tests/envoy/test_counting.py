@@ -101,3 +101,22 @@ def test_a_request_that_finds_no_backend_is_an_error(router, names, how):
 
     counts = settled(router, "rain-dead")
     assert (counts.total, counts.completed, counts.errors, counts.overflow) == (5, 5, 5, 0)
+
+
+def test_metrics_are_envoys_and_the_agents_own(router):
+    router.apply(table(4))
+    router.send(3)
+
+    page = router.page("/metrics").decode()
+
+    assert "modelyard_router_table_applied_version 4" in page
+    assert 'envoy_cluster_upstream_rq_total{envoy_cluster_name="rain-a"} 3' in page
+
+
+def test_without_envoy_there_are_no_counters_but_still_metrics(router):
+    router.apply(table(4))
+    router.kill_envoy()
+
+    with pytest.raises(OSError, match="Envoy"):
+        router.counters()
+    assert "modelyard_router_table_desired_version 4" in router.page("/metrics").decode()

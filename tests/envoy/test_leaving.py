@@ -63,3 +63,13 @@ def test_the_agents_process_serves_and_ends_on_sigterm(tmp_path):
         assert agent.wait(PATIENCE) == 0
 
     assert "Envoy does not answer" in line["waiting"]
+
+
+def test_a_pod_whose_agent_is_gone_still_drains(router):
+    router.apply(table(1))
+    router.stop_agent()
+
+    drained = drain(router.settings)
+
+    assert (drained.idle, drained.counted) == (True, False)
+    router.start_agent()
