@@ -62,7 +62,7 @@ _ENDINGS = {
 }
 _VERDICT_REMEDIES = {
     Verdict.BLESSED: "",
-    Verdict.REJECTED: "The champion stays; change the pipeline or the data, or the gate.",
+    Verdict.REJECTED: "The champion stays; change the pipeline or the data. An edited gate judges the next model.",
     Verdict.INCONCLUSIVE: "The champion stays; give it more data or a larger testFraction.",
     Verdict.UNVERIFIED: "Add a gate, or roll the version out by its number.",
 }
