@@ -48,14 +48,15 @@ crds: $(READY) ## Write the CRDs from the API types, and what is generated from 
 	@$(BIN)/modelyard-crds crds
 	@$(BIN)/python -m hack.manifests
 
-LOCK = uv pip compile pyproject.toml --quiet --generate-hashes --no-annotate --no-emit-index-url \
+LOCK = uv pip compile --quiet --generate-hashes --no-annotate --no-emit-index-url \
   --no-emit-find-links --python-version 3.11 --custom-compile-command "make lock"
 ROOMS := operator training serving router monitor
 
 .PHONY: lock
 lock: ## Lock the requirements anew, with hashes and without index addresses (needs uv)
-	@for room in $(ROOMS); do $(LOCK) --extra $$room --output-file requirements/$$room.txt; done
-	@$(LOCK) $(addprefix --extra ,$(ROOMS)) --group dev --output-file requirements/dev.txt
+	@for room in $(ROOMS); do $(LOCK) pyproject.toml --extra $$room --output-file requirements/$$room.txt; done
+	@$(LOCK) pyproject.toml $(addprefix --extra ,$(ROOMS)) --group dev --output-file requirements/dev.txt
+	@echo 'hatchling>=1.27' | $(LOCK) - --output-file requirements/build.txt
 
 ##@ Prove it
 .PHONY: lint
@@ -90,6 +91,10 @@ cluster-up: ## Bring up a Kubernetes (kind where Docker answers, else from its o
 .PHONY: cluster-down
 cluster-down: ## Stop it and leave nothing behind
 	@$(HACK) cluster down
+
+.PHONY: cluster-purge
+cluster-purge: ## Stop it and delete its state too (what was built stays cached)
+	@$(HACK) cluster purge
 
 .PHONY: cluster-status
 cluster-status: ## Say how it is

@@ -27,6 +27,9 @@ def main(arguments: list[str]) -> None:
             raise
         say(f"left out: {WANTED}, because {failure}")
         return
+    if os.environ.get("CI") == "true":
+        # What somebody left in a cluster must not decide whether the tests pass.
+        command.main(["purge"])
     command.main(["up"])
     build.main([])
     install([])
