@@ -15,7 +15,7 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104 - the pod's own network namespace
     port: int = 8080
     scrape_seconds: float = 0.0
-    """How often sketches are read; 0: a sixth of the smallest window, between 5 and 15 seconds."""
+    """How often sketches are read; 0: a twelfth of the smallest window, between 5 and 15 seconds."""
     scrape_timeout_seconds: float = 5.0
     """How long one pod may take to answer."""
     linger_seconds: float = 60.0

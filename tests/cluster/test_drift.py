@@ -193,27 +193,51 @@ def watched(kube: Kube) -> Kube:
     kube.apply(deployment(), monitor())
     kube.wait_status("mdeploy", NAME, lambda status: status.get("phase") == "Idle", 240)
     kube.wait_status("drift", NAME, lambda status: status.get("reference"), 60)
-    kube.wait("the monitor reads both pods", lambda: report(kube).get("pods") == 2 or None)
+    is_reading(kube, 2)
     return kube
 
 
-def test_every_row_is_counted_once_while_the_monitor_and_a_pod_are_restarted(watched: Kube):
-    calm = Client(watched, "calm", table(0.0, 2), seconds=100)
-    calm.wait_for(300)
-    kill_monitor(watched)
-    calm.wait_for(1_000)
-    pods = watched.list("pods", "app.kubernetes.io/component=serving")
-    watched.run("delete", "pod", pods[0]["metadata"]["name"], "--wait=false")
+def counted(kube: Kube) -> int:
+    return report(kube).get("rowsTotal", 0)
 
-    seen = calm.finish()
+
+def is_reading(kube: Kube, pods: int) -> None:
+    kube.wait("the monitor reads the pods", lambda: report(kube).get("pods") == pods or None)
+
+
+def test_a_killed_monitor_counts_every_row_once(watched: Kube):
+    before = counted(watched)
+    client = Client(watched, "calm", table(0.0, 2), seconds=70)
+    client.wait_for(300)
+    kill_monitor(watched)
+
+    seen = client.finish()
 
     assert (seen["failed"], seen["bad"]) == (0, 0)
-    rows = BATCH * sum(seen["answers"].values())
-    watched.wait("all rows", lambda: report(watched).get("rowsTotal", 0) >= rows or None, 60)
-    assert report(watched)["rowsTotal"] == rows
+    expected = before + BATCH * sum(seen["answers"].values())
+    watched.wait("all rows", lambda: counted(watched) >= expected or None, 60)
+    assert counted(watched) == expected
     status = watched.wait_status("drift", NAME, lambda s: s.get("phase") == "Stable", 120)
     assert "episode" not in status
     assert status["budget"] == "0 of 0.5 in 30d"
+
+
+def test_a_pod_that_ends_loses_at_most_what_it_answered_after_it_was_read_last(watched: Kube):
+    is_reading(watched, 2)
+    before = counted(watched)
+    client = Client(watched, "leaving", table(0.0, 4), seconds=60)
+    client.wait_for(300)
+    pods = watched.list("pods", "app.kubernetes.io/component=serving")
+    watched.run("delete", "pod", pods[0]["metadata"]["name"], "--wait=false")
+
+    seen = client.finish()
+
+    assert (seen["failed"], seen["bad"]) == (0, 0)
+    expected = before + BATCH * sum(seen["answers"].values())
+    between_two_scrapes = BATCH * RATE * 5
+    least = expected - between_two_scrapes
+    watched.wait("the rows", lambda: counted(watched) >= least or None, 60)
+    assert counted(watched) <= expected
 
 
 def test_drift_is_found_asks_once_and_ends_with_a_better_model(watched: Kube):
