@@ -30,6 +30,7 @@ from modelyard_operator.model_deployment.observed import observe
 from modelyard_operator.ports import Images, Ports
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+RESYNC = timedelta(seconds=5)
 NAME = "rain"
 NAMESPACE = "weather"
 LADDER = ({"mirror": 100}, {"weight": 5}, {"weight": 25}, {"weight": 50})
@@ -98,6 +99,8 @@ class World:
         self.generation = 1
         self.boots = 0
         self.requeue: timedelta | None = timedelta(0)
+        self.looked_at = START
+        self.picture: object = None
         self.spec: dict[str, Any] = {
             "model": {"training": NAME},
             "replicas": 2,
@@ -223,14 +226,30 @@ class World:
         """Let time pass: kubelets and agents work, clients send, the operator looks when due."""
         end = self.now + timedelta(seconds=seconds)
         while self.now < end and not (until is not None and until(self)):
-            self.settle()
+            if self._is_due():
+                self.settle()
             self.now += timedelta(seconds=1)
             self.agents()
             self.clients(rate)
 
+    def _is_due(self) -> bool:
+        """Return whether the operator looks: asked for, woken by a change, or every few seconds."""
+        picture = (
+            self.generation,
+            tuple(self.objects),
+            tuple(self.annotations.values()),
+            tuple(sorted(self.broken)),
+            tuple((r.name, r.is_ready, r.is_leaving) for r in self.routers),
+        )
+        is_woken = picture != self.picture
+        self.picture = picture
+        asked = self.requeue if self.requeue is not None else RESYNC
+        return is_woken or self.now - self.looked_at >= min(asked, RESYNC)
+
     def settle(self, limit: int = 25) -> None:
         """Run passes while there is something to do at this moment."""
         for _ in range(limit):
+            self.looked_at = self.now
             before = self.writes
             self.step()
             if self.requeue is not None and self.requeue < timedelta(seconds=1):
@@ -326,7 +345,7 @@ class World:
     async def get(self, resource: Any, namespace: str, name: str) -> dict[str, Any] | None:
         if resource == resources.MODEL_TRAINING:
             return {"metadata": {"name": name}}
-        return copy.deepcopy(self.objects.get((resource.kind, name)))
+        return self.objects.get((resource.kind, name))
 
     async def list(
         self, resource: Any, namespace: str, labels: Any = None
@@ -335,9 +354,7 @@ class World:
             return self._pods()
         found = [o for (kind, _), o in sorted(self.objects.items()) if kind == resource.kind]
         wanted = dict(labels or {}).items()
-        return copy.deepcopy(
-            [o for o in found if wanted <= o["metadata"].get("labels", {}).items()]
-        )
+        return [o for o in found if wanted <= o["metadata"].get("labels", {}).items()]
 
     def _pods(self) -> builtins.list[dict[str, Any]]:
         pods = [_router_pod(router) for router in self.routers]

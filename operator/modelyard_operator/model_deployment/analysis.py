@@ -7,7 +7,7 @@ before belongs to other traffic.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import log, log10
 
@@ -42,6 +42,9 @@ class Arms:
 
     stable: str
     canary: str
+    is_mirrored: bool = False
+    """The candidate gets copies: what a circuit breaker refused of them was never sent.  A refused
+    live request is an error that its client saw."""
 
 
 def fresh(analysis: Analysis, before: Sequence[CheckStatus] = ()) -> tuple[CheckStatus, ...]:
@@ -216,13 +219,18 @@ def _decimal(value: float) -> str:
 def _cursor(
     before: Cursor | None, seen: RouterCounters, arms: Arms, checks: Sequence[Check]
 ) -> Cursor:
-    stable = seen.clusters.get(arms.stable, ClusterCounters())
+    stable = _with_refused(seen.clusters.get(arms.stable, ClusterCounters()))
     canary = seen.clusters.get(arms.canary, ClusterCounters())
+    canary = canary if arms.is_mirrored else _with_refused(canary)
     return Cursor(
         boot=seen.boot,
         stable=_arm(before.stable if before else None, stable, checks),
         canary=_arm(before.canary if before else None, canary, checks),
     )
+
+
+def _with_refused(counters: ClusterCounters) -> ClusterCounters:
+    return replace(counters, errors=counters.errors + counters.overflow)
 
 
 def _arm(before: ArmCursor | None, now: ClusterCounters, checks: Sequence[Check]) -> ArmCursor:

@@ -99,8 +99,9 @@ def _counters(scene: Scene) -> list[RouterCounters]:
 def _arms(rollout: RolloutStatus, scene: Scene) -> Arms:
     """Return the clusters that are compared: copies while shadowing, else live requests."""
     assert scene.stable is not None, "steps are only taken where something serves"
-    is_mirror = routes.traffic_step(rollout).mirror is not None
-    return Arms(scene.stable, f"mirror-{rollout.revision}" if is_mirror else rollout.revision)
+    if routes.traffic_step(rollout).mirror is not None:
+        return Arms(scene.stable, f"mirror-{rollout.revision}", is_mirrored=True)
+    return Arms(scene.stable, rollout.revision)
 
 
 def _limits(rollout: RolloutStatus) -> Analysis:

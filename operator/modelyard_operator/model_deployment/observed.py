@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -120,8 +120,13 @@ async def observe(obj: ModelDeployment, ports: Ports) -> Observed:
         cluster.list(resources.POD, namespace, mine),
         cluster.get(resources.CONFIG_MAP, namespace, naming.routes_name(name)),
     )
+    is_counting = obj.status is not None and obj.status.rollout is not None
     routers = await asyncio.gather(
-        *(_router(pod, ports) for pod in pods if _component(pod) == ROUTER_COMPONENT)
+        *(
+            _router(pod, ports) if is_counting or _is_leaving(pod) else _uncounted(pod, ports)
+            for pod in pods
+            if _component(pod) == ROUTER_COMPONENT
+        )
     )
     return Observed(
         now=ports.clock.now(),
@@ -136,13 +141,22 @@ async def observe(obj: ModelDeployment, ports: Ports) -> Observed:
 
 
 async def _router(obj: Obj, ports: Ports) -> RouterSeen:
+    """Read a router with its counters: while they decide, and when it leaves, as it waits for that."""
+    seen, pod = await _uncounted(obj, ports), _pod(obj)
+    if seen.state is None:
+        return seen
+    return replace(seen, counters=await ports.routers.counters(pod.address))
+
+
+async def _uncounted(obj: Obj, ports: Ports) -> RouterSeen:
     pod = _pod(obj)
     if not pod.address or obj.get("status", {}).get("phase") != "Running":
         return RouterSeen(pod)
-    state, counters = await asyncio.gather(
-        ports.routers.state(pod.address), ports.routers.counters(pod.address)
-    )
-    return RouterSeen(pod, state, counters)
+    return RouterSeen(pod, await ports.routers.state(pod.address))
+
+
+def _is_leaving(obj: Obj) -> bool:
+    return "deletionTimestamp" in obj["metadata"]
 
 
 def _component(obj: Obj) -> str:
@@ -182,7 +196,7 @@ def _pod(obj: Obj) -> PodSeen:
         address=status.get("podIP", ""),
         revision=_labels(obj).get(naming.REVISION_LABEL, ""),
         is_ready=conditions.get("Ready", {}).get("status") == "True",
-        is_leaving="deletionTimestamp" in metadata,
+        is_leaving=_is_leaving(obj),
         poke=(metadata.get("annotations") or {}).get(naming.ROUTES_ANNOTATION, ""),
         trouble=_trouble(status, conditions),
     )

@@ -45,7 +45,7 @@ def decide(obj: ModelDeployment, seen: Observed) -> Decision:
     events = news.of(before, after, answer)
     return Decision(
         actions=(*_actions(after, scene), *events),
-        status=after.to_json(),
+        status=told.as_json(after),
         requeue_after=AT_ONCE if _has_moved(before, after) else _next_look(after, scene),
     )
 

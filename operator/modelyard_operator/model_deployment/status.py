@@ -1,7 +1,10 @@
 """The story as a status: phase, summary, conditions, and what columns show.  Pure."""
 
+from typing import Any
+
 from modelyard_core.reasons import Reason, Severity
 from modelyard_operator.api.conditions import Claim, Truth, settle
+from modelyard_operator.api.resources import Obj
 from modelyard_operator.api.v1alpha1.model_deployment import ModelDeploymentStatus
 from modelyard_operator.api.v1alpha1.rollout_status import Phase, RolloutStatus, TrafficStatus
 from modelyard_operator.model_deployment import explain, routes
@@ -29,6 +32,24 @@ def fill(status: ModelDeploymentStatus, scene: Scene) -> ModelDeploymentStatus:
         conditions=conditions,
         ready=_ready(status, scene),
     )
+
+
+def as_json(status: ModelDeploymentStatus) -> Obj:
+    """Return the status as the API server keeps it: without empty lists.
+
+    Server-side apply drops a list by key that becomes empty; written out, it would never be equal
+    to what is there.
+    """
+    shown: Obj = _without_empty_lists(status.to_json())
+    return shown
+
+
+def _without_empty_lists(value: Any) -> Any:  # noqa: ANN401 (JSON)
+    if isinstance(value, dict):
+        return {k: _without_empty_lists(v) for k, v in value.items() if v != []}
+    if isinstance(value, list):
+        return [_without_empty_lists(item) for item in value]
+    return value
 
 
 def claims(story: Story) -> list[Claim]:

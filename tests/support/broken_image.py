@@ -1,0 +1,73 @@
+"""A serving image whose server looks healthy and answers every inference with 500."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from hack import caches, locks
+from hack.cluster import binaries, docker, layout
+from hack.images import buildah, node
+
+REFERENCE = "modelyard.dev/broken-serving:test"
+PROGRAM = """\
+#!/opt/modelyard/bin/python
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(status)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def do_GET(self):
+        self.answer(200)
+
+    def do_POST(self):
+        self.answer(500)
+
+    def log_message(self, *_):
+        pass
+
+
+ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+"""
+
+
+def ensure(folder: Path) -> str:
+    """Build the image on top of the serving image, bring it into the cluster, return its name."""
+    serving = json.loads(caches.image_list().read_text())["serving"]
+    program = folder / "modelyard-serve"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    if docker.answers():
+        _with_docker(serving, folder)
+    else:
+        _with_buildah(serving, program)
+    return REFERENCE
+
+
+def _with_docker(serving: str, folder: Path) -> None:
+    text = f"FROM {serving}\nCOPY modelyard-serve /opt/modelyard/bin/modelyard-serve\n"
+    (folder / "Dockerfile").write_text(text)
+    subprocess.run(["docker", "build", "--quiet", f"--tag={REFERENCE}", folder], check=True)
+    docker.load(REFERENCE)
+
+
+def _with_buildah(serving: str, program: Path) -> None:
+    places = layout.Layout(
+        state=caches.cluster_state(), binaries=binaries.find() or caches.cache_root()
+    )
+    with locks.held(buildah.LOCK):
+        try:
+            container = buildah.run("from", "--pull-never", serving).strip()
+            buildah.run("copy", container, program, "/opt/modelyard/bin/modelyard-serve")
+            buildah.run("commit", "--quiet", container, REFERENCE)
+            buildah.run("rm", container)
+        finally:
+            buildah.unmount()
+        node.load(places, REFERENCE)
