@@ -81,6 +81,7 @@ def _add_operations(app: FastAPI, monitor: Monitor, is_running: Callable[[], boo
     @app.get("/metrics")
     async def metrics() -> Response:
         """Return the metrics in Prometheus' text format."""
+        monitor.metrics.database_bytes.set(await asyncio.to_thread(lambda: monitor.database.size))
         return Response(generate_latest(monitor.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import socket
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -145,8 +146,8 @@ class Collector:
         for address, pod in current.pods.items():
             if pod.task is None or pod.task.done():
                 pod.task = asyncio.create_task(self._scrape(standing, address, pod))
-        await asyncio.to_thread(self._monitor.close_windows, standing.id, self._now())
         self._monitor.met(standing.id, self._contact(standing, current))
+        await asyncio.to_thread(self._monitor.close_windows, standing.id, self._now())
 
     async def settle(self, standing: Standing) -> None:
         """Wait until every scrape of a watch that is under way has ended."""
@@ -186,7 +187,7 @@ class Collector:
                 sketch = codec.decode(Sketch, document)
                 await self._learn_profile(standing, sketch, address)
             entry = await asyncio.to_thread(self._monitor.ingest, standing.id, sketch, self._now())
-        except (OSError, TimeoutError, ModelyardError) as error:
+        except (OSError, TimeoutError, ModelyardError, sqlite3.Error) as error:
             self._failed(standing, address, pod, error)
             return
         self._monitor.metrics.scrapes.labels("answered").inc()
@@ -204,6 +205,8 @@ class Collector:
 
     def _failed(self, standing: Standing, address: Address, pod: Pod, error: Exception) -> None:
         result = "refused" if isinstance(error, ModelyardError) else "unanswered"
+        if isinstance(error, sqlite3.Error):
+            result = "not_stored"
         self._monitor.metrics.scrapes.labels(result).inc()
         text = str(error) or type(error).__name__
         if pod.answered is not False or pod.error != text:

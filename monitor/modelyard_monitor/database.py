@@ -11,7 +11,7 @@ from pathlib import Path
 
 SCHEMA = """
 CREATE TABLE watches (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     namespace TEXT NOT NULL,
     name TEXT NOT NULL,
     uid TEXT NOT NULL,
@@ -115,6 +115,13 @@ class Database:
         """Yield the connection for reading; nobody writes meanwhile."""
         with self._lock:
             yield self._connection
+
+    @property
+    def size(self) -> int:
+        """The size of the file in bytes."""
+        with self.reading() as connection:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            return int(pages * connection.execute("PRAGMA page_size").fetchone()[0])
 
     def close(self) -> None:
         """Close the file."""

@@ -15,8 +15,8 @@ MAX_SCALES = 6
 MAX_TARGETS = 8
 MAX_EXCLUDED = 256
 MAX_CONFIRM = 10
-MAX_BUCKETS = 10_080
-"""Buckets in the longest window: a week of minutes."""
+MAX_BUCKETS = 43_200
+"""Buckets in the longest window: 30 days of minutes."""
 HOST = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 MAX_PORT = 65_535
 

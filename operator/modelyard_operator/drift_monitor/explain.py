@@ -90,9 +90,9 @@ def find_obstacle(state: State) -> Reason | None:
         return Reason(
             reasons.MONITOR_UNREACHABLE,
             monitor.metadata.name,
-            "The monitor service does not answer; what it has collected is kept.",
+            "The monitor service does not answer, or refuses; what it has collected is kept.",
             Severity.WARNING,
-            remedy="Look at the pod modelyard-monitor-0 in the operator's namespace.",
+            remedy="Look at the pod modelyard-monitor-0 in the operator's namespace and its log.",
         )
     if world.report.error:
         return Reason(

@@ -1,6 +1,7 @@
 """Reading pods over real sockets."""
 
 import asyncio
+import sqlite3
 
 import aiohttp
 import numpy as np
@@ -235,3 +236,21 @@ def test_settings_come_from_the_environment():
     assert (found.port, str(found.data)) == (9, "/tmp/x")
     with pytest.raises(ValueError, match="MODELYARD_MONITOR_PORT='x' is not of type int"):
         read_settings({"MODELYARD_MONITOR_PORT": "x"})
+
+
+async def test_rows_that_cannot_be_stored_are_counted_later(world):
+    with SketchServer() as server:
+        world.watch(server)
+        world.a_pod(server).serve(world.batch())
+        with world.monitor.database.reading() as connection:
+            connection.execute("PRAGMA query_only=ON")
+        with pytest.raises(sqlite3.OperationalError):
+            await world.round()
+        await world.collector.settle(world.standing)
+        report = world.monitor.report("demo", "rain", world.now)
+        with world.monitor.database.reading() as connection:
+            connection.execute("PRAGMA query_only=OFF")
+
+        assert report.rows_total == 0
+        assert "attempt to write a readonly database" in report.error
+        assert (await world.round()).rows_total == 20
