@@ -33,14 +33,17 @@ DATA = {
 def main() -> None:
     """Measure."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    with tempfile.TemporaryDirectory() as folder, api_server.running(Path(folder) / "api") as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        api_server.running(Path(folder) / "api") as server,
+    ):
         api_server.install_crds(server)
         server.namespace("modelyard-system")
         server.namespace(NAMESPACE)
         server.call("POST", f"/api/v1/namespaces/{NAMESPACE}/configmaps", DATA)
         create(server, count)
-        fresh = measure(server, Path(folder), "fresh")
-        again = measure(server, Path(folder), "restarted")
+        fresh = measure(server, Path(folder))
+        again = measure(server, Path(folder))
     print(json.dumps({"customResources": count, "fresh": fresh, "restarted": again}, indent=2))
 
 
@@ -61,11 +64,11 @@ def create(server: api_server.ApiServer, count: int) -> None:
             server.call("POST", path, cel.changed(table.VALID, changes))
 
 
-def measure(server: api_server.ApiServer, folder: Path, name: str) -> dict[str, float]:
+def measure(server: api_server.ApiServer, folder: Path) -> dict[str, float]:
     """Start the operator and return its numbers once everything is at rest."""
     written = writes(server)
     started = time.monotonic()
-    with operator(server.kubeconfig, folder, name) as replica:
+    with operator(server.kubeconfig, folder) as replica:
         until("it leads", replica.leads, every=0.02)
         leads = time.monotonic() - started
         until("everything has been looked at", lambda: passes(replica) and settled(server))

@@ -144,7 +144,7 @@ class Lease:
             async with asyncio.timeout(self._timing.retry_period * 2):
                 return await call()
         except (ApiError, TimeoutError) as error:
-            log.info("lease: %s", repr(error))
+            log.info("lease: %s", str(error) or type(error).__name__)
             return False
 
     async def release(self) -> None:
@@ -158,4 +158,4 @@ class Lease:
                 if live and live.get("spec", {}).get("holderIdentity") == self._identity:
                     await self._leases.replace(self._document(live, taken=False, released=True))
         except (ApiError, TimeoutError) as error:
-            log.warning("the lease was not released: %s", repr(error))
+            log.warning("the lease was not released: %s", str(error) or type(error).__name__)

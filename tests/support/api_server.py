@@ -26,7 +26,7 @@ Obj = dict[str, Any]
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "modelyard"
 BINARIES = CACHE / "bin" / "current"
-START_LIMIT_SECONDS = 60.0
+START_LIMIT_SECONDS = 180.0
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -66,7 +66,7 @@ class ApiServer:
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": content_type},
         )
         try:
-            with urllib.request.urlopen(request, context=self.tls(), timeout=20) as answer:
+            with urllib.request.urlopen(request, context=self.tls(), timeout=60) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             status = json.loads(error.read())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from support.api_server import free_port
 
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = 120.0
 LEADER = "modelyard_leader 1.0"
 
 
@@ -67,6 +67,18 @@ class Operator:
         found = [x for x in self.metrics().splitlines() if x.startswith(f"{line} ")]
         return float(found[0].rpartition(" ")[2]) if found else 0.0
 
+    def renewals(self) -> float:
+        """Return how many times the lease has been written."""
+        return self.sample('rest_client_requests_total{code="200",method="PUT"}')
+
+    def freeze(self) -> None:
+        """Stop its clockwork, as a machine that swaps or a paused virtual machine would."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it as a crash would."""
         self.process.send_signal(signal.SIGKILL)
@@ -86,7 +98,9 @@ class Operator:
 
 
 @contextmanager
-def operator(kubeconfig: Path, folder: Path, name: str = "one", **environment: str) -> Iterator[Operator]:
+def operator(
+    kubeconfig: Path, folder: Path, name: str = "one", **environment: str
+) -> Iterator[Operator]:
     """Run a replica until the end of the block."""
     replica = Operator(kubeconfig, folder, name, **environment)
     try:

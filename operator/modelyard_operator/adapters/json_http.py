@@ -72,4 +72,5 @@ class JsonClient:
                         raise Unavailable(f"{url} answered with more than {MAX_BYTES} bytes")
                 return response.status, bytes(content)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"{url} does not answer: {error!r}") from error
+            reason = str(error) or type(error).__name__
+            raise Unavailable(f"{url} does not answer: {reason}") from error
