@@ -118,7 +118,7 @@ BAD_DATA = {
     "type": (table(changes={"mean texture": "rough"}), "ColumnWrongType", "mean texture"),
     "empty": ("", "DataEmpty", ""),
     "one-class": (table(changes={TARGET: 1}), "OneClassOnly", TARGET),
-    "few-rows": (table(slice(8)), "TooFewRows", ""),
+    "few-rows": (table(slice(40)), "TooFewRows", ""),
 }
 
 

@@ -65,6 +65,8 @@ def read_columns(snapshot: Snapshot, names: tuple[str, ...], optional: tuple[str
     """
     try:
         present = _column_names(snapshot.path)
+        if not present:
+            raise BadData("DataEmpty", "the data is empty: it has not even a header")
         _check_present(names, present)
         wanted = [name for name in dict.fromkeys((*names, *optional)) if name in present]
         table = _decode(snapshot.path, wanted)
