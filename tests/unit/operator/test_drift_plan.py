@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard_core.watch import EpisodeState, WindowState
-from modelyard_operator.drift_monitor import plan
+from modelyard_operator.drift_monitor import plan, reasons
 from support.drift_world import (
     MINUTE,
     NOON,
@@ -520,3 +521,10 @@ def _answered(answers, token, verdict):
     else:
         answer = an_answer(token, verdict)
     return (*rest, answer)
+
+
+def test_every_reason_is_documented():
+    page = (Path(__file__).parents[3] / "docs/reasons/drift.md").read_text()
+    codes = [value for name, value in vars(reasons).items() if name.isupper()]
+
+    assert [code for code in codes if f"`{code}`" not in page] == []
