@@ -472,7 +472,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(STEPS)
 def test_whatever_happens_one_run_is_asked_for_an_episode(steps):
     scene = Scene(retrain=RETRAIN | {"maxPer30d": 100})
