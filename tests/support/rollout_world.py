@@ -82,6 +82,7 @@ class World:
         self.now = START
         self.versions: dict[int, str] = {}
         self.behaviours: dict[int, Behaviour] = {}
+        self.has_training = True
         self.broken: set[str] = set()
         """Revisions whose pods have died."""
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
@@ -344,7 +345,7 @@ class World:
 
     async def get(self, resource: Any, namespace: str, name: str) -> dict[str, Any] | None:
         if resource == resources.MODEL_TRAINING:
-            return {"metadata": {"name": name}}
+            return {"metadata": {"name": name}} if self.has_training else None
         return self.objects.get((resource.kind, name))
 
     async def list(

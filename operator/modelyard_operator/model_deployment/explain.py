@@ -34,13 +34,18 @@ class Story:
     is_available: bool
     is_moving: bool
     """Something is still on its way."""
+    is_as_wanted: bool
+    """What the spec asks for serves."""
 
 
 def explain(status: ModelDeploymentStatus, scene: Scene) -> Story:
     """Return why the deployment is as it is."""
     phase, headline, is_moving = _headline(status, scene)
     is_available, availability = _availability(status, scene)
-    return Story(phase, headline, availability, is_available, is_moving)
+    record = scene.target.record
+    stable = status.stable
+    is_as_wanted = bool(record and stable and record.name == stable.revision)
+    return Story(phase, headline, availability, is_available, is_moving, is_as_wanted)
 
 
 def _headline(status: ModelDeploymentStatus, scene: Scene) -> tuple[Phase, Reason, bool]:

@@ -1,4 +1,4 @@
-"""Every reason code of a ModelDeployment; docs/reasons/deployment.md says what to do about each."""
+"""Every reason code of a ModelDeployment; docs/reasons/rollouts.md says what to do about each."""
 
 # What is wanted cannot be told, or must not be served
 TRAINING_NOT_FOUND = "TrainingNotFound"

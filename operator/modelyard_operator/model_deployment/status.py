@@ -55,7 +55,7 @@ def _without_empty_lists(value: Any) -> Any:  # noqa: ANN401 (JSON)
 def claims(story: Story) -> list[Claim]:
     """Return the conditions, so that generic tools (kstatus, Argo CD, Flux) read them right."""
     headline, is_stuck = story.headline, story.headline.severity is Severity.ERROR
-    is_settled = not story.is_moving and not is_stuck and story.phase is Phase.IDLE
+    is_settled = not story.is_moving and not is_stuck and story.is_as_wanted
     is_ready = story.is_available and (is_settled or story.phase is Phase.DRAINING)
     is_reconciling = story.is_moving and not is_stuck
     why_not = headline if not is_settled or is_ready else story.availability

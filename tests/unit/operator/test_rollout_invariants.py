@@ -129,7 +129,7 @@ class Watched:
             assert rollout.get("step", {}).get("index", 0) == 0
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(STEPS), st.lists(moments, min_size=1, max_size=7))
 def test_the_invariants_hold_whatever_happens(steps, story):
     watched = Watched(steps)
@@ -138,7 +138,7 @@ def test_the_invariants_hold_whatever_happens(steps, story):
         watched.run(seconds, rate)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(STEPS),
     st.lists(st.tuples(st.integers(0, 6), st.integers(1, 12)), min_size=1, max_size=12),
@@ -191,7 +191,7 @@ def test_every_write_of_every_path_may_be_the_last_one(moment, cut):
     assert (world.phase, world.stable) == (("Aborted", 1) if moment == "abort" else ("Idle", 2))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(STEPS), st.lists(moments, max_size=4))
 def test_deciding_twice_does_nothing_the_second_time(steps, story):
     watched = Watched(steps)
