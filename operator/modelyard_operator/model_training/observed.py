@@ -1,5 +1,6 @@
 """What is read for a ModelTraining: its children, its versions, its data, those who ask for it."""
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
@@ -148,8 +149,14 @@ async def observe(training: ModelTraining, ports: Ports) -> Observed:
     cluster = ports.cluster
     labels = naming.MANAGED_BY | {naming.TRAINING_LABEL: name}
     owned = training.metadata.uid
-    jobs = await cluster.list(resources.JOB, namespace, labels)
-    configs = await cluster.list(resources.CONFIG_MAP, namespace, labels)
+    jobs, configs, versions, monitors, deployments, data = await asyncio.gather(
+        cluster.list(resources.JOB, namespace, labels),
+        cluster.list(resources.CONFIG_MAP, namespace, labels),
+        cluster.list(resources.MODEL_VERSION, namespace, labels),
+        cluster.list(resources.DRIFT_MONITOR, namespace),
+        cluster.list(resources.MODEL_DEPLOYMENT, namespace),
+        _read_data(training, cluster),
+    )
     run = training.status.run if training.status else None
     job = next((j for j in jobs if run and j["metadata"]["name"] == run.name), None)
     pods = (
@@ -157,9 +164,6 @@ async def observe(training: ModelTraining, ports: Ports) -> Observed:
         if run and job
         else ()
     )
-    versions = await cluster.list(resources.MODEL_VERSION, namespace, labels)
-    monitors = await cluster.list(resources.DRIFT_MONITOR, namespace)
-    deployments = await cluster.list(resources.MODEL_DEPLOYMENT, namespace)
     return Observed(
         now=ports.clock.now().replace(microsecond=0),
         images=ports.images,
@@ -170,7 +174,7 @@ async def observe(training: ModelTraining, ports: Ports) -> Observed:
         versions=read_versions(versions, name),
         drift=read_drift(monitors, name),
         served_digests=frozenset(filter(None, map(_stable_digest, deployments))),
-        data=await _read_data(training, cluster),
+        data=data,
     )
 
 
