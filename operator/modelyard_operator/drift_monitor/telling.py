@@ -31,8 +31,8 @@ def episode(found: Episode | None) -> EpisodeStatus | None:
     return EpisodeStatus(
         number=found.number,
         state=found.state,
-        since=found.since,
-        onset=found.onset,
+        since=found.since.replace(microsecond=0),
+        onset=found.onset.replace(microsecond=0) if found.onset else None,
         features=found.features[:MAX_FINDINGS],
         confirmed=hits,
     )
