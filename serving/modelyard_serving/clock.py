@@ -2,9 +2,9 @@
 
 import secrets
 from datetime import UTC, datetime
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, thread_time
 
-__all__ = ["draw_boot_id", "monotonic", "now", "perf_counter"]
+__all__ = ["draw_boot_id", "monotonic", "now", "perf_counter", "thread_time"]
 
 
 def now() -> datetime:

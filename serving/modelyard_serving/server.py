@@ -4,7 +4,7 @@
             ──► no new connections; running requests finish            for `finish_seconds` at most
             ──► exit 0
 
-A second SIGTERM, or SIGINT, skips the first part.
+A second SIGTERM, or SIGINT, skips the first part, and so does a process that was never ready.
 """
 
 import signal
@@ -32,7 +32,7 @@ class DrainingServer(uvicorn.Server):
         """Begin the drain, or end it."""
         del frame
         # The signal is not kept: uvicorn would raise it again and turn exit 0 into a kill.
-        if sig == signal.SIGINT or self._gate.draining:
+        if sig == signal.SIGINT or not self._gate.is_ready():
             self.should_exit = True
             return
         self._gate.drain()
