@@ -62,7 +62,7 @@ class Opponent:
             raise NotComparable(f"v{self.version} cannot answer: {_first_line(error)}") from error
 
 
-def open_champion(request: RunRequest, store: Path, threads: int) -> Opponent | None:
+def open_champion(request: RunRequest, store: Path) -> Opponent | None:
     """Return the champion of the request, None when there is none.
 
     Raises:
@@ -73,7 +73,7 @@ def open_champion(request: RunRequest, store: Path, threads: int) -> Opponent | 
         return None
     try:
         content, signature = _read_bundle(champion, _folder_of(champion, request, store))
-        return Opponent(champion.version, OnnxModel(content, signature, threads))
+        return Opponent(champion.version, OnnxModel(content, signature))
     except OSError as error:
         raise NotComparable(
             f"the bundle of v{champion.version} cannot be read: {error.strerror}"

@@ -15,6 +15,8 @@ LOOK_EVERY_SECONDS = 0.2
 GUARD_SHARE = 0.93
 """Share of the memory limit at which the guard acts."""
 MIB = 1 << 20
+MANY_CELLS = 2_000_000
+"""Below this many numbers one thread fits faster than several, and on a busy node much faster."""
 
 
 def cpu_count(cgroup: Path = CGROUP) -> int:
@@ -24,6 +26,11 @@ def cpu_count(cgroup: Path = CGROUP) -> int:
     if not quota.isdecimal() or not period.strip().isdecimal():
         return here
     return max(1, min(here, -(-int(quota) // int(period))))
+
+
+def useful_threads(cells: int, cpus: int) -> int:
+    """Return how many threads a fit of so many numbers gains from."""
+    return cpus if cells >= MANY_CELLS else 1
 
 
 def memory_limit(cgroup: Path = CGROUP) -> int | None:

@@ -65,6 +65,11 @@ class Rows:
     not_comparable: str | None
 
     @property
+    def cells(self) -> int:
+        """Return how many numbers and categories there are."""
+        return int(self.dataset.frame.size)
+
+    @property
     def held_out_truth(self) -> npt.NDArray[Any]:
         """Return the target of the held-out rows."""
         return self.dataset.target[self.halves.holdout]
@@ -111,18 +116,18 @@ def train(request: RunRequest, places: Places, journal: Journal) -> RunReport:
     if finished is not None:
         LOGGER.info("this run has finished before: %s", finished.digest)
         return reporting.report_found(request, finished)
-    threads = limits.cpu_count()
     attempt = store.open_attempt(places.attempt)
     try:
-        with TemporaryDirectory(dir=places.scratch) as scratch, threadpool_limits(threads):
+        with TemporaryDirectory(dir=places.scratch) as scratch:
             snapshot = source.take_snapshot(request.data, places.data, Path(scratch))
             LOGGER.info("data: %d bytes, %s", snapshot.size, snapshot.digest)
             key = content_key(request, snapshot.digest)
             trained = store.find_content(key)
             if trained is None:
-                rows = load_rows(request, places, snapshot, threads)
-                made = make_model(request, rows, key, threads)
-                digest = write_bundle(request, rows, made, attempt, journal)
+                rows = load_rows(request, places, snapshot)
+                with threadpool_limits(limits.useful_threads(rows.cells, limits.cpu_count())):
+                    made = make_model(request, rows, key)
+                    digest = write_bundle(request, rows, made, attempt, journal)
             else:
                 LOGGER.info("the same content was trained before: %s", trained.digest)
                 digest = trained.digest
@@ -131,9 +136,9 @@ def train(request: RunRequest, places: Places, journal: Journal) -> RunReport:
         attempt.discard()
 
 
-def load_rows(request: RunRequest, places: Places, snapshot: source.Snapshot, threads: int) -> Rows:
+def load_rows(request: RunRequest, places: Places, snapshot: source.Snapshot) -> Rows:
     """Decode, check and split the rows; open the champion before, to know what it reads."""
-    opponent, why = _open_champion(request, places.store, threads)
+    opponent, why = _open_champion(request, places.store)
     rows = dataset.load(request, snapshot, opponent.columns if opponent else None)
     halves = split.split_rows(request, rows)
     held_out = int(halves.holdout.sum())
@@ -141,7 +146,7 @@ def load_rows(request: RunRequest, places: Places, snapshot: source.Snapshot, th
     return Rows(snapshot, rows, halves, opponent, why)
 
 
-def make_model(request: RunRequest, rows: Rows, key: str, threads: int) -> Made:
+def make_model(request: RunRequest, rows: Rows, key: str) -> Made:
     """Fit, export and prove.
 
     Raises:
@@ -151,7 +156,7 @@ def make_model(request: RunRequest, rows: Rows, key: str, threads: int) -> Made:
     held_out = rows.dataset.frame[rows.halves.holdout]
     target = rows.dataset.target[rows.halves.training]
     began = clock.seconds()
-    fitted = pipeline.fit(request, training, target, params_of(request), threads)
+    fitted = pipeline.fit(request, training, target, params_of(request), limits.cpu_count())
     fit_seconds = clock.seconds() - began
     LOGGER.info("fitted %s in %.2f s", request.pipeline.estimator, fit_seconds)
     signature = export.signature_of(request.task, fitted)
@@ -162,7 +167,7 @@ def make_model(request: RunRequest, rows: Rows, key: str, threads: int) -> Made:
         "image": request.image,
     }
     content = export.export(fitted, signature, facts)
-    model = OnnxModel(content, signature, threads)
+    model = OnnxModel(content, signature)
     LOGGER.info("exported %d bytes of ONNX", len(content))
     proof = parity.prove(fitted, model, content, training, held_out, request.gates.parity)
     LOGGER.info(
@@ -255,11 +260,9 @@ def _published(store: Store, found: Found) -> Found:
     return Found(found.digest, store.folder(found.digest), found.manifest)
 
 
-def _open_champion(
-    request: RunRequest, store: Path, threads: int
-) -> tuple[Opponent | None, str | None]:
+def _open_champion(request: RunRequest, store: Path) -> tuple[Opponent | None, str | None]:
     try:
-        return champion.open_champion(request, store, threads), None
+        return champion.open_champion(request, store), None
     except NotComparable as error:
         LOGGER.info("the champion cannot be compared with: %s", error)
         return None, str(error)

@@ -43,10 +43,10 @@ class Answers:
 class OnnxModel:
     """An exported model in an onnxruntime session."""
 
-    def __init__(self, content: bytes, signature: Signature, threads: int = 1) -> None:
+    def __init__(self, content: bytes, signature: Signature) -> None:
         self.signature = signature
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = FATAL_ONLY
         try:

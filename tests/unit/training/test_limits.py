@@ -66,3 +66,8 @@ def test_the_guard_is_silent_while_there_is_room():
         pass
 
     assert said == []
+
+
+@pytest.mark.parametrize(("cells", "threads"), [(50_000, 1), (2_000_000, 8)])
+def test_small_fits_gain_nothing_from_threads(cells, threads):
+    assert limits.useful_threads(cells, 8) == threads
