@@ -282,3 +282,51 @@ def test_routers_may_be_replaced_while_clients_send(kube: Kube, load: Load):
     seen = load.read() - before
 
     assert seen.failures == 0, seen
+
+
+def test_replicas_apply_at_once_and_restart_nothing(kube: Kube, load: Load):
+    before, attempt = load.read(), kube.status("mdeploy", NAME)["attempt"]
+    obj = kube.get("mdeploy", NAME)
+    revision = obj["status"]["stable"]["revision"]
+    [pod] = kube.list("pods", f"modelyard.dev/revision={revision}")
+
+    patch = {"spec": {"replicas": 2}}
+    kube.run("patch", "mdeploy", NAME, "--type=merge", "-p", json.dumps(patch))
+    status = kube.wait_status("mdeploy", NAME, lambda s: s.get("ready") == "2/2")
+    names = [p["metadata"]["name"] for p in kube.list("pods", f"modelyard.dev/revision={revision}")]
+    seen = load.read() - before
+
+    assert pod["metadata"]["name"] in names
+    assert status["attempt"] == attempt
+    assert seen.failures == 0, seen
+
+
+def test_a_revision_that_was_stable_comes_back_without_steps(kube: Kube, load: Load):
+    before = load.read()
+    records = kube.status("mdeploy", NAME)["revisions"]
+    earlier = next(r for r in records[1:] if "promotedAt" in r)
+    mark = next(v["value"] for v in earlier["runtime"]["env"] if v["name"] == "MARK")
+
+    status = finish(kube, roll(kube, deployment(mark=mark)))
+    seen = load.read() - before
+
+    assert status["stable"]["revision"] == earlier["name"]
+    assert status["lastAttempt"]["reason"] == "StableBefore"
+    assert seen.failures == 0, seen
+
+
+def test_idle_changes_nothing(kube: Kube, load: Load):
+    kube.wait_status("mdeploy", NAME, lambda s: s["phase"] == "Idle")
+    kinds = "mdeploy,deployments,services,configmaps,poddisruptionbudgets"
+    before = versions(kube, kinds)
+
+    load.wait_for_more(900)
+
+    assert versions(kube, kinds) == before
+
+
+def versions(kube: Kube, kinds: str) -> dict[str, str]:
+    """Return the resource version of each object."""
+    path = "{range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{'\\n'}{end}"
+    lines = kube.run("get", kinds, "-o", f"jsonpath={path}").splitlines()
+    return dict(line.split() for line in lines)

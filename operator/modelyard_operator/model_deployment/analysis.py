@@ -83,6 +83,12 @@ def read(
     return Interval(canary, stable), tuple(sorted((*moved, *silent), key=lambda c: c.boot))
 
 
+def without_latency(interval: Interval, analysis: Analysis) -> Interval:
+    """Return an interval in which nothing was timed."""
+    timed = {c.name: NOTHING for c in analysis.effective_checks if c.type is CheckType.LATENCY}
+    return Interval({**interval.canary, **timed}, {**interval.stable, **timed})
+
+
 def judge(
     statuses: Sequence[CheckStatus], interval: Interval, analysis: Analysis, needed: int
 ) -> tuple[CheckStatus, ...]:

@@ -37,7 +37,10 @@ def start(rollout: RolloutStatus, scene: Scene) -> RolloutStatus:
 
 
 def measure(rollout: RolloutStatus, scene: Scene) -> Measured:
-    """Return the attempt after one tick, if one is due; guards look at every tick."""
+    """Return the attempt after one tick, if one is due; guards look at every tick.
+
+    The first tick of a step says nothing about latency: connections are new and caches are cold.
+    """
     step = rollout.step
     if step is None or step.started_at is None or not _is_due(rollout, scene):
         return Measured(rollout)
@@ -47,6 +50,8 @@ def measure(rollout: RolloutStatus, scene: Scene) -> Measured:
     )
     if cursors == rollout.cursors:
         return Measured(rollout)
+    if step.measured_at == step.started_at:
+        interval = analysis.without_latency(interval, limits)
     checks = analysis.judge(rollout.analysis, interval, limits, needed_requests(rollout))
     counted = evolve(
         rollout,

@@ -142,6 +142,15 @@ def test_whoever_gave_up_waited_too_long():
     )
 
 
+def test_a_cold_start_says_nothing_about_latency():
+    before = router(new=cluster(10))
+    cold = router(new=cluster(60, slow=50, errors=3))
+
+    interval = analysis.without_latency(counted([before], [cold], limits=BOTH), BOTH)
+
+    assert interval.canary == {"errors": Tally(50, 3), "latency-50ms": NOTHING}
+
+
 def judged(limits, canary, stable=NOTHING, needed=20):
     names = [check.name for check in limits.effective_checks]
     interval = Interval(dict.fromkeys(names, canary), dict.fromkeys(names, stable))
