@@ -9,83 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from modelyard_operator.naming import RETRAIN_ANNOTATION
-from support import cel
-from support.cel import model_deployment, model_training, model_version
 from support.crash import Stage
+from support.stories import Rollout, Training
 
 pytestmark = pytest.mark.cluster
 
-TOGETHER = 3
+TOGETHER = 5
 """Stories told at once; each has its own namespace, operator and lease."""
-DATA = {
-    "apiVersion": "v1",
-    "kind": "ConfigMap",
-    "metadata": {"name": "weather"},
-    "binaryData": {"days.csv.gz": "aGVsbG8="},
-}
-
-
-class Training:
-    """A training is applied and makes a version; a person asks for another, which is known."""
-
-    def __init__(self):
-        self._asked = False
-
-    def begin(self, stage):
-        stage.apply(DATA)
-        stage.apply(model_training.VALID)
-
-    def goes_on(self, stage):
-        status = stage.get("modeltrainings", "rain").get("status", {})
-        requests = [r.get("outcome") for r in status.get("requests", [])]
-        version = stage.get("modelversions", "rain-v1").get("status", {}).get("phase")
-        settled = status.get("phase") == "Succeeded" and version == "Candidate"
-        if settled and not self._asked:
-            self._asked = True
-            again = {"metadata.annotations": {RETRAIN_ANNOTATION: "once-more"}}
-            stage.apply(cel.changed(model_training.VALID, again))
-            return True
-        return not (settled and len(requests) == 2 and "Running" not in requests)
-
-
-class Rollout:
-    """Version 1 serves at once; version 2 earns its traffic and is promoted."""
-
-    SPEC = cel.changed(
-        model_deployment.VALID,
-        {
-            "spec.replicas": 1,
-            "spec.rollout": {
-                "steps": [{"mirror": 100, "minRequests": 100}, {"weight": 50, "minRequests": 100}],
-                "traffic": {"replicas": 1},
-                "drain": "1s",
-            },
-        },
-    )
-
-    def begin(self, stage):
-        stage.apply(DATA)
-        stage.apply(cel.changed(model_training.VALID, {"spec.suspend": True}))
-        stage.apply(a_version(1))
-        stage.apply(self.SPEC)
-
-    def goes_on(self, stage):
-        status = stage.get("modeldeployments", "rain").get("status", {})
-        serves = (status.get("stable") or {}).get("version")
-        idle = status.get("phase") == "Idle"
-        second = stage.get("modelversions", "rain-v2")
-        if idle and serves == 1 and not second:
-            stage.apply(a_version(2))
-        first = stage.get("modelversions", "rain-v1").get("status", {}).get("phase")
-        newest = second.get("status", {}).get("phase")
-        return not (idle and serves == 2 and (first, newest) == ("Retired", "Serving"))
-
-
-def a_version(number):
-    at = {"metadata.name": f"rain-v{number}", "spec.version": number}
-    digest = f"sha256:{number:064d}"
-    return cel.changed(model_version.VALID, at | {"spec.digest": digest, "spec.runKey": digest})
 
 
 @pytest.fixture(scope="module")

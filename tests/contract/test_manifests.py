@@ -32,7 +32,7 @@ OPERATOR = {
     "/services": "get list watch create patch delete",
     "/configmaps": "get list watch create patch delete",
     "policy/poddisruptionbudgets": "get list watch create patch",
-    "/pods": "get list watch patch",
+    "/pods": "list watch patch",
     "events.k8s.io/events": "create",
 }
 LEASE = {"coordination.k8s.io/leases": "create get update"}

@@ -56,8 +56,13 @@ class Proxy(ThreadingHTTPServer):
             self.kill()
             return True
 
+    def cut(self) -> None:
+        """Answer nobody from now on; streams that are open fall silent at their next word."""
+        with self._lock:
+            self.is_cut = True
+
     def reconnect(self) -> None:
-        """Let a new process through."""
+        """Let requests through again."""
         with self._lock:
             self.is_cut = False
 
@@ -79,6 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", "0")))
+        if self.server.is_cut:
+            self.close_connection = True
+            return
         upstream = http.client.HTTPSConnection(
             self.server.target.hostname or "", self.server.target.port, context=self.server.tls
         )
@@ -97,6 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         finally:
             upstream.close()
+            self.close_connection = self.close_connection or self.server.is_cut
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward  # noqa: N815 (names of the base class)
 
@@ -107,10 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        while piece := answer.read1(1 << 16):
+        while (piece := answer.read1(1 << 16)) and not self.server.is_cut:
             self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
             self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
+        if not self.server.is_cut:
+            self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, *_: object) -> None:
         pass

@@ -32,6 +32,7 @@ apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+- {level: Metadata, users: [stranger]}
 - {level: Metadata, verbs: [create, update, patch, delete, deletecollection]}
 - {level: None}
 """

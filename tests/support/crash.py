@@ -46,6 +46,8 @@ class Stage:
 
     def __init__(self, server: ApiServer, folder: Path, name: str, block: int) -> None:
         self.server = server
+        self.token = server.token
+        """Who the operator is."""
         self.namespace = server.namespace(name)
         self._folder = folder
         self._rest = RestOfCluster(server, name, block)
@@ -75,7 +77,7 @@ class Stage:
         started = time.monotonic()
         proxy = Proxy(self.server, lambda: operator.process.kill(), deadly)  # noqa: PLW0108 (restarts)
         operator = Operator(
-            proxy.kubeconfig(self._folder, self.server.token),
+            proxy.kubeconfig(self._folder, self.token),
             self._folder,
             f"operator-{self._block}",
             MODELYARD_NAMESPACE=self.namespace,
