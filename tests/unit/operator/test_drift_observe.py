@@ -124,6 +124,17 @@ async def test_episodes_go_on_where_anybody_remembers_them():
     assert world.monitor.watches["demo", "rain"].episode_floor == 6
 
 
+async def test_the_last_retraining_is_remembered_where_its_answer_has_gone():
+    world = ports(a_deployment(), a_training())
+    moment = "2026-01-01T11:00:00Z"
+    last = {"id": "rain-9", "episode": 9, "outcome": "Promoted"}
+    last |= dict.fromkeys(("requestedAt", "finishedAt", "cooldownUntil"), moment)
+
+    await observe(a_monitor({"lastRetrain": last}), world)
+
+    assert world.monitor.watches["demo", "rain"].episode_floor == 9
+
+
 async def test_without_retrain_no_training_is_read():
     world = ports(a_deployment())
 
@@ -151,3 +162,4 @@ def test_whose_changes_matter():
     assert list(controller.touches(obj)) == [Key("ModelTraining", "demo", "rain")]
     del obj["spec"]["retrain"]
     assert list(controller.touches(obj)) == []
+    assert list(controller.reads(obj)) == [Key("ModelDeployment", "demo", "rain")]

@@ -523,6 +523,41 @@ def _answered(answers, token, verdict):
     return (*rest, answer)
 
 
+def test_a_deployment_that_goes_ends_the_request():
+    scene = seen(report=drifting())
+
+    scene.see(answers=(blessed(),), deployment=None, report=None)
+
+    assert (scene.last["outcome"], scene.last["reason"]) == ("NotPromoted", "DeploymentNotFound")
+    assert scene.phase == "Waiting"
+
+
+def test_a_training_that_goes_is_missed_while_it_is_asked():
+    scene = seen(report=drifting())
+
+    scene.see(has_training=False)
+
+    assert scene.phase == "RetrainRequested"
+    assert scene.condition("Stalled")["reason"] == "TrainingNotFound"
+
+
+def test_the_prediction_is_told_like_a_feature():
+    found = a_window(WindowState.DRIFT)
+    (feature,) = found.features
+    prediction = replace(feature, name="prediction", psi=2.0)
+
+    scene = seen(report=a_report(windows=(replace(found, prediction=prediction),)))
+
+    (window,) = scene.status["windows"]
+    assert [each["name"] for each in window["findings"]] == ["prediction", "dew_point"]
+
+
+def test_a_window_in_which_nothing_had_enough_values_is_told_without_findings():
+    scene = seen(report=a_report(windows=(replace(a_window(), features=()),)))
+
+    assert scene.condition("DriftDetected")["message"] == "No drift in the last 1m (400 rows)."
+
+
 def test_every_reason_is_documented():
     page = (Path(__file__).parents[3] / "docs/reasons/drift.md").read_text()
     codes = [value for name, value in vars(reasons).items() if name.isupper()]
