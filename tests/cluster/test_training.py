@@ -113,6 +113,76 @@ def test_the_same_data_and_settings_are_not_trained_twice(namespace: Kube, bless
     assert request["version"] == 1
 
 
+def writer(image: str, claim: str) -> Obj:
+    """Return a pod that copies the table onto a claim."""
+    restricted = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"writer-{claim}"},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "fsGroup": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "writer",
+                    "image": image,
+                    "command": ["cp", "/table/train.csv.gz", "/claim/train.csv.gz"],
+                    "securityContext": restricted,
+                    "resources": {"requests": {"cpu": "10m"}},
+                    "volumeMounts": [
+                        {"name": "table", "mountPath": "/table"},
+                        {"name": "claim", "mountPath": "/claim"},
+                    ],
+                }
+            ],
+            "volumes": [
+                {"name": "table", "configMap": {"name": "cells"}},
+                {"name": "claim", "persistentVolumeClaim": {"claimName": claim}},
+            ],
+        },
+    }
+
+
+def test_the_job_finds_that_data_on_a_claim_has_not_changed(namespace: Kube, blessed: Obj):
+    (pod,) = namespace.list("pods", "modelyard.dev/training=cells")
+    image = pod["spec"]["containers"][0]["image"]
+    size = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Mi"}}}
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "tables"},
+        "spec": size,
+    }
+    namespace.apply(claim, writer(image, "tables"))
+    namespace.run("wait", "pod/writer-tables", "--for=jsonpath={.status.phase}=Succeeded")
+    source = {"pvc": {"claimName": "tables", "path": "train.csv.gz"}}
+    split = {"testFraction": "0.5"}
+    namespace.apply(training("claimed", data={"train": source, "split": split}))
+    first = namespace.wait_status("mtrain", "claimed", ended, LIMIT)
+    assert first["latest"]["verdict"] == "Blessed", first["summary"]
+
+    namespace.run("annotate", "mtrain", "claimed", "modelyard.dev/retrain=again")
+    status = namespace.wait_status(
+        "mtrain", "claimed", lambda s: len(s["requests"]) == 2 and not s.get("run"), LIMIT
+    )
+
+    asked = status["requests"][1]
+    assert (asked["outcome"], asked["reason"], asked["version"]) == (
+        "Succeeded",
+        "AlreadyTrained",
+        1,
+    )
+    assert len(namespace.list("mver", "modelyard.dev/training=claimed")) == 1
+    assert len(namespace.list("jobs", "modelyard.dev/training=claimed")) == 2
+
+
 BAD_DATA = {
     "column": (table(changes={"mean radius": None}), "ColumnMissing", "mean radius"),
     "type": (table(changes={"mean texture": "rough"}), "ColumnWrongType", "mean texture"),
