@@ -9,6 +9,7 @@ import pytest
 
 from modelyard_core import codec
 from modelyard_core.reference import Profile
+from modelyard_serving import app
 from modelyard_serving.gate import Gate
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.settings import Limits
@@ -367,6 +368,39 @@ async def test_every_answer_is_counted_with_its_role_and_code(rain):
         "modelyard_ready 1.0",
     ):
         assert line in text.splitlines()
+
+
+class Broken(Gate):
+    """A part with a bug."""
+
+    def inference(self):
+        raise RuntimeError("secret detail")
+
+
+async def test_a_bug_is_an_answer_without_details_and_is_counted():
+    metrics = Metrics("rain", "1", "", "")
+    async with serving.client(Broken(), metrics, Limits()) as http:
+        check_error(await http.post(INFER, json=changed(0)), 500, "^internal error$")
+        check_error(await http.get("/v1/profile"), 500, "^internal error$")
+
+    assert b'code="500",model="rain",role="direct",version="1"} 1.0' in metrics.render()
+
+
+async def test_a_client_that_goes_away_is_counted_as_such(rain):
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    application = app.create_app(rain.gate, rain.metrics, Limits())
+    scope = {"type": "http", "method": "POST", "path": INFER, "headers": [], "query_string": b""}
+    await application({**scope, "root_path": "", "http_version": "1.1"}, receive, send)
+
+    assert sent[0]["status"] == 499
+    assert b'modelyard_rejected_total{reason="ClientDisconnect"} 1.0' in rain.metrics.render()
 
 
 async def test_the_profile_is_served_as_it_was_verified(rain):

@@ -179,6 +179,21 @@ def test_a_manifest_without_a_model_is_refused(tmp_path):
     check_refused(bare, tmp_path, "does not list model.onnx", uri="pvc://models/b")
 
 
+def test_a_manifest_that_lists_too_much_is_refused(tmp_path):
+    made = bundles.write(tmp_path / "store" / "b")
+    many = {f"f{i}": b"" for i in range(bundle_files.MAX_FILES + 1)}
+    over = bundles.write_manifest(made.folder, many)
+    (tmp_path / "pod").mkdir()
+
+    check_refused(over, tmp_path, "lists 1001 files, at most 1000", uri="pvc://models/b")
+
+
+def test_a_manifest_without_end_is_refused(stored, tmp_path):
+    (stored.folder / bundle.MANIFEST).write_bytes(b" " * (bundle_files.MAX_MANIFEST_BYTES + 1))
+
+    check_refused(stored, tmp_path, "manifest.json is larger than 1048576 bytes")
+
+
 def test_a_digest_of_something_else_is_refused(tmp_path):
     folder = tmp_path / "store" / "b"
     folder.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """Models of every type and shape that JSON can carry, and those that are refused, in words."""
 
+import asyncio
 import dataclasses
 
 import numpy as np
@@ -9,7 +10,7 @@ from onnx import TensorProto, helper
 
 from modelyard_core.reference import NumericProfile, Profile
 from modelyard_core.signature import Signature, Tensor
-from modelyard_serving import contract, loading, model, proof, protocol
+from modelyard_serving import contract, inference, loading, model, proof, protocol
 from modelyard_serving.errors import InvalidRequest, Unservable
 from support import bundles, onnx_models, serving
 from support.serving import tensor
@@ -169,6 +170,29 @@ async def test_an_empty_batch_is_refused_where_the_model_takes_none(tmp_path):
     assert answer.json()["error"] == "the model does not take an empty batch"
 
 
+async def test_a_large_request_is_answered_as_a_small_one_is(rain_bundle):
+    count = 4000
+    inputs = serving.rows([i / count for i in range(count)])
+    async with serving.serving(rain_bundle, max_rows=count) as served:
+        large = await served.infer(*inputs)
+        small = await served.infer(*serving.rows([i / count for i in range(5)]))
+        sketch = (await served.http.get("/v1/sketch")).json()
+
+    assert len(large.content) > inference.LARGE_BODY_BYTES
+    assert large.json()["outputs"][0]["data"][:5] == small.json()["outputs"][0]["data"]
+    assert sketch["roles"]["direct"]["rows"] == count + 5
+
+
+async def test_the_line_in_front_of_the_threads_is_bounded(rain_bundle):
+    inputs = serving.rows([0.5] * 4000)
+    async with serving.serving(rain_bundle, max_rows=4000, max_waiting=2) as served:
+        answers = await asyncio.gather(*(served.infer(*inputs) for _ in range(8)))
+
+    codes = [answer.status_code for answer in answers]
+    assert sorted(set(codes)) == [200, 503]
+    assert {a.headers.get("retry-after") for a in answers if a.status_code == 503} == {"1"}
+
+
 def refused_models():
     echo = onnx_models.echo("FP32", (-1, 1))
     sequence = onnx_models.build(
@@ -265,6 +289,17 @@ def test_a_model_that_answers_nan_to_a_typical_row_is_not_proven():
     data = onnx_models.build([helper.make_node("Log", ["x"], ["y"])], [("x", *io)], [("y", *io)])
 
     with pytest.raises(Unservable, match="output 'y' of a typical row holds NaN"):
+        proof.prove(
+            model.OnnxModel(data), onnx_models.echo_signature(*io), onnx_models.EMPTY_PROFILE
+        )
+
+
+def test_a_model_with_fewer_scores_than_rows_is_not_proven():
+    io = ("FP32", (-1, 1))
+    nodes = [helper.make_node("ReduceMax", ["x"], ["y"], axes=[0], keepdims=1)]
+    data = onnx_models.build(nodes, [("x", *io)], [("y", *io)])
+
+    with pytest.raises(Unservable, match="8 typical rows get 1 scores"):
         proof.prove(
             model.OnnxModel(data), onnx_models.echo_signature(*io), onnx_models.EMPTY_PROFILE
         )
