@@ -1,12 +1,11 @@
 """`modelyard-monitor`: read the settings, open the database, serve and collect until SIGTERM."""
 
 import asyncio
-import logging
-import sys
 
 import aiohttp
 import uvicorn
 
+from modelyard_monitor import logs
 from modelyard_monitor.app import create_app
 from modelyard_monitor.collector import Collector, http_fetch, resolve
 from modelyard_monitor.database import Database
@@ -50,12 +49,7 @@ async def serve(settings: Settings) -> None:
 def main() -> None:
     """Run the monitor."""
     settings = read_settings()
-    logging.basicConfig(
-        level=settings.log_level,
-        stream=sys.stderr,
-        format='{"time":"%(asctime)s","level":"%(levelname)s","logger":"%(name)s",'
-        '"message":"%(message)s"}',
-    )
+    logs.configure(settings.log_level)
     asyncio.run(serve(settings))
 
 
