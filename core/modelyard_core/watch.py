@@ -47,7 +47,7 @@ class Watch:
     new_categories: str = "Warn"
     """Warn | Block | Ignore."""
     confirm: RetrainRule = field(default_factory=RetrainRule)
-    max_out_of_range: float = 0.5
+    max_out_of_range: float = 0.9
     """Share of values outside the reference's range above which data is not trusted."""
     uid: str = ""
     """Of the DriftMonitor; another uid is another watch, and starts from nothing."""

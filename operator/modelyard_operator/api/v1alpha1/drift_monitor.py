@@ -78,7 +78,7 @@ class Quality(ApiModel):
     """How much the share of missing values of a feature may grow."""
     new_categories: Literal["Warn", "Block", "Ignore"] = "Warn"
     """What categories do that training never saw."""
-    max_out_of_range: common.Fraction = "0.5"
+    max_out_of_range: common.Fraction = "0.9"
     """The largest share of a feature's values outside the range of the training data; more looks
     like another unit rather than another world."""
 
