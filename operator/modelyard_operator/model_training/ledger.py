@@ -84,22 +84,21 @@ class Ledger:
         run = self.run
         assert run is not None
         unhelpful = 0 if is_fit else self.unhelpful_drift_runs + (run.trigger == "Drift")
-        asked = next((r for r in self.requests if _answers(run, r)), None)
-        after = replace(
+        answer = {
+            "outcome": "Succeeded" if ended.succeeded else "Failed",
+            "reason": ended.reason,
+            "version": ended.version,
+            "verdict": ended.verdict,
+        }
+        return replace(
             self,
             run=None,
             last_run=ended,
+            requests=tuple(
+                r.model_copy(update=answer) if _answers(run, r) else r for r in self.requests
+            ),
             unhelpful_drift_runs=unhelpful,
             last_version=max(self.last_version, ended.version or 0),
-        )
-        if asked is None:
-            return after
-        return after.amend(
-            asked,
-            outcome="Succeeded" if ended.succeeded else "Failed",
-            reason=ended.reason,
-            version=ended.version,
-            verdict=ended.verdict,
         )
 
     def has_taken_up(self, monitor: str, request: str) -> bool:

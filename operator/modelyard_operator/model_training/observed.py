@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -328,9 +327,4 @@ def _content(obj: Obj, key: str) -> bytes | None:
     if text is not None:
         return str(text).encode()
     encoded = (obj.get("binaryData") or {}).get(key)
-    if encoded is None:
-        return None
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        return None
+    return None if encoded is None else base64.b64decode(encoded)

@@ -1,10 +1,12 @@
 """Whole runs through the real shell on a cluster in memory: from a wish to a version."""
 
+import base64
 from datetime import timedelta
 
 import pytest
 
-from modelyard_core.runs import RunError, Verdict
+from modelyard_core import codec
+from modelyard_core.runs import RunError, RunReport, Verdict
 from support.training_world import NOON, PVC_DATA, World, a_spec
 
 HOUR = timedelta(hours=1)
@@ -483,3 +485,72 @@ async def test_the_champion_is_named_to_the_run_that_challenges_it():
     assert champion["version"] == 1
     assert champion["digest"] == world.versions[0]["spec"]["digest"]
     assert NOON.isoformat() in world.status["run"]["startedAt"].replace("Z", "+00:00")
+
+
+async def test_a_status_that_does_not_decode_is_derived_again():
+    world = await blessed()
+    world.api.put(world.training | {"status": world.status | {"run": "what?"}})
+
+    await world.settle()
+
+    assert world.status["champion"]["version"] == 1
+    assert world.trained == 1
+
+
+async def test_a_failure_of_the_job_itself_is_quoted():
+    world = World()
+    await world.settle()
+    world.end_job("FailedIndexes", "Something that no pod said")
+
+    await world.settle()
+
+    assert world.condition("Succeeded")["reason"] == "JobFailed"
+    assert "Something that no pod said" in world.condition("Succeeded")["message"]
+
+
+async def test_a_model_without_a_digest_is_no_result():
+    world = World()
+    await world.settle()
+    request = world.request
+    report = RunReport(request["run"], request["runKey"], verdict=Verdict.BLESSED)
+    world.end_pod(0, codec.dumps(report), "Completed")
+    world.end_job()
+
+    await world.settle()
+
+    assert world.condition("Succeeded")["reason"] == "ReportUnreadable"
+
+
+@pytest.mark.parametrize("lost", ["rain-old", None])
+async def test_children_that_are_still_being_deleted_are_waited_for(lost):
+    world = World()
+    await world.settle()
+    job = world.job
+    job["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+    if lost:
+        job["metadata"]["annotations"]["modelyard.dev/request"] = lost
+        reason = "RunReplacing"
+    else:
+        job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+        reason = "ResultLost"
+    world.api.put(job)
+
+    wait = await world.settle()
+
+    assert wait == timedelta(seconds=5)
+    assert world.condition("Succeeded")["reason"] == reason
+    assert ("delete", "Job", job["metadata"]["name"]) not in world.api.writes
+
+
+async def test_compressed_data_is_part_of_the_key():
+    path = {"train": {"configMap": {"name": "weather", "path": "train.csv.gz"}}}
+    names = set()
+    for content in (b"one", b"two"):
+        world = World(data=path)
+        obj = world.api.objects["ConfigMap", "shop", "weather"]
+        binary = {"train.csv.gz": base64.b64encode(content).decode()}
+        world.api.put(obj | {"binaryData": binary})
+        await world.settle()
+        names.add(world.status["run"]["name"])
+
+    assert len(names) == 2
