@@ -8,7 +8,7 @@ from hack import caches, locks
 from hack.cluster import binaries, docker, layout
 from hack.images import buildah, node
 
-REFERENCE = "modelyard.dev/broken-serving:test"
+REPOSITORY = "modelyard.dev/broken-serving"
 PROGRAM = """\
 #!/opt/modelyard/bin/python
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,33 +41,42 @@ ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 def ensure(folder: Path) -> str:
     """Build the image on top of the serving image, bring it into the cluster, return its name."""
     serving = json.loads(caches.image_list().read_text())["serving"]
+    wanted = f"{REPOSITORY}:{caches.key_of(serving, PROGRAM)}"
     program = folder / "modelyard-serve"
     program.write_text(PROGRAM)
     program.chmod(0o755)
     if docker.answers():
-        _with_docker(serving, folder)
+        _with_docker(wanted, serving, folder)
     else:
-        _with_buildah(serving, program)
-    return REFERENCE
+        _with_buildah(wanted, serving, program)
+    return wanted
 
 
-def _with_docker(serving: str, folder: Path) -> None:
+def _with_docker(wanted: str, serving: str, folder: Path) -> None:
     text = f"FROM {serving}\nCOPY modelyard-serve /opt/modelyard/bin/modelyard-serve\n"
     (folder / "Dockerfile").write_text(text)
-    subprocess.run(["docker", "build", "--quiet", f"--tag={REFERENCE}", folder], check=True)
-    docker.load(REFERENCE)
+    subprocess.run(["docker", "build", "--quiet", f"--tag={wanted}", folder], check=True)
+    docker.load(wanted)
 
 
-def _with_buildah(serving: str, program: Path) -> None:
+def _with_buildah(wanted: str, serving: str, program: Path) -> None:
     places = layout.Layout(
         state=caches.cluster_state(), binaries=binaries.find() or caches.cache_root()
     )
     with locks.held(buildah.LOCK):
-        try:
-            container = buildah.run("from", "--pull-never", serving).strip()
-            buildah.run("copy", container, program, "/opt/modelyard/bin/modelyard-serve")
-            buildah.run("commit", "--quiet", container, REFERENCE)
-            buildah.run("rm", container)
-        finally:
-            buildah.unmount()
-        node.load(places, REFERENCE)
+        if not buildah.has(wanted):
+            try:
+                _commit(wanted, serving, program)
+            finally:
+                buildah.unmount()
+        if not node.has(places, wanted):
+            node.load(places, wanted)
+
+
+def _commit(wanted: str, serving: str, program: Path) -> None:
+    container = buildah.run("from", "--pull-never", serving).strip()
+    try:
+        buildah.run("copy", container, program, "/opt/modelyard/bin/modelyard-serve")
+        buildah.run("commit", "--quiet", container, wanted)
+    finally:
+        buildah.run("rm", container)

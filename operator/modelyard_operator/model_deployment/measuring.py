@@ -1,6 +1,6 @@
 """When requests are counted, and what a count may end: the link between clock and evidence.  Pure.
 
-Counts move in ticks.  A tick without any request changes nothing, so that a silent service writes
+Counts are kept in ticks.  A tick without any request changes nothing, so that a silent service writes
 no status.
 """
 
@@ -16,6 +16,9 @@ from modelyard_operator.model_deployment.scene import Scene
 from modelyard_operator.model_deployment.state import evolve
 
 TICK = timedelta(seconds=5)
+FIRST_LOOKS = timedelta(seconds=1)
+NEW_FOR = timedelta(seconds=10)
+"""So long a step is looked at more often: what is grossly wrong should not last for a tick."""
 LEAVING_TICK = timedelta(seconds=1)
 """While a router leaves: its last counts are gone with it."""
 
@@ -37,12 +40,13 @@ def start(rollout: RolloutStatus, scene: Scene) -> RolloutStatus:
 
 
 def measure(rollout: RolloutStatus, scene: Scene) -> Measured:
-    """Return the attempt after one tick, if one is due; guards look at every tick.
+    """Return the attempt after one look.
 
-    The first tick of a step says nothing about latency: connections are new and caches are cold.
+    Harm is found at every look; what is counted is kept only when a tick is due.  The first tick of
+    a step says nothing about latency: connections are new and caches are cold.
     """
     step = rollout.step
-    if step is None or step.started_at is None or not _is_due(rollout, scene):
+    if step is None or step.started_at is None:
         return Measured(rollout)
     limits = _limits(rollout)
     interval, cursors = analysis.read(
@@ -60,7 +64,10 @@ def measure(rollout: RolloutStatus, scene: Scene) -> Measured:
         step=evolve(step, measured_at=scene.now),
         trace=analysis.traced(rollout.trace, checks, step.index, scene.now),
     )
-    return Measured(counted, _verdict(counted, interval))
+    verdict = _verdict(counted, interval)
+    if verdict is None and not _is_due(rollout, scene):
+        return Measured(rollout)
+    return Measured(counted, verdict)
 
 
 def needed_requests(rollout: RolloutStatus) -> int:

@@ -134,7 +134,7 @@ def _position(status: ModelDeploymentStatus) -> tuple[object, ...]:
 
 def _next_look(status: ModelDeploymentStatus, scene: Scene) -> timedelta | None:
     """Return when the world may have changed without an event that tells."""
-    looks = [look for look in (_route_look(status, scene), _attempt_look(status)) if look]
+    looks = [look for look in (_route_look(status, scene), _attempt_look(status, scene)) if look]
     if status.draining:
         looks.append(DRAIN_LOOK)
     return min(looks, default=None)
@@ -155,7 +155,12 @@ def _route_look(status: ModelDeploymentStatus, scene: Scene) -> timedelta | None
     return PATIENT
 
 
-def _attempt_look(status: ModelDeploymentStatus) -> timedelta | None:
-    if status.rollout is None:
+def _attempt_look(status: ModelDeploymentStatus, scene: Scene) -> timedelta | None:
+    rollout = status.rollout
+    if rollout is None:
         return None
-    return PODS_LOOK if status.rollout.stage is Stage.PROVISIONING else measuring.TICK
+    if rollout.stage is Stage.PROVISIONING:
+        return PODS_LOOK
+    started = rollout.step.started_at if rollout.step else None
+    is_new = started is not None and scene.now - started < measuring.NEW_FOR
+    return measuring.FIRST_LOOKS if is_new else measuring.TICK
