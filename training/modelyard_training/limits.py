@@ -11,6 +11,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 CGROUP = Path("/sys/fs/cgroup")
+NO_LIMIT = 1 << 60
+"""The first version of control groups writes a number as large as this for "none"."""
 LOOK_EVERY_SECONDS = 0.2
 GUARD_SHARE = 0.93
 """Share of the memory limit at which the guard acts."""
@@ -23,7 +25,10 @@ def cpu_count(cgroup: Path = CGROUP) -> int:
     """Return how many threads are worth starting: the CPU limit, rounded up."""
     here = len(os.sched_getaffinity(0))
     quota, _, period = _read(cgroup / "cpu.max").partition(" ")
-    if not quota.isdecimal() or not period.strip().isdecimal():
+    if not quota:
+        quota = _read(cgroup / "cpu" / "cpu.cfs_quota_us")
+        period = _read(cgroup / "cpu" / "cpu.cfs_period_us")
+    if not (quota.isdecimal() and period.isdecimal()):
         return here
     return max(1, min(here, -(-int(quota) // int(period))))
 
@@ -35,8 +40,10 @@ def useful_threads(cells: int, cpus: int) -> int:
 
 def memory_limit(cgroup: Path = CGROUP) -> int | None:
     """Return the memory limit in bytes, None when there is none."""
-    text = _read(cgroup / "memory.max").strip()
-    return int(text) if text.isdecimal() else None
+    text = _read(cgroup / "memory.max") or _read(cgroup / "memory" / "memory.limit_in_bytes")
+    if not text.isdecimal() or int(text) >= NO_LIMIT:
+        return None
+    return int(text)
 
 
 def memory_in_use() -> int:
@@ -88,6 +95,6 @@ class MemoryGuard:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text().strip()
     except OSError:
         return ""

@@ -7,6 +7,8 @@ import pytest
 from modelyard_training import limits
 from modelyard_training.limits import MIB, MemoryGuard
 
+V1 = ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us", "memory/memory.limit_in_bytes")
+
 
 @pytest.mark.parametrize(
     ("quota", "count"),
@@ -37,6 +39,22 @@ def test_memory_limit(tmp_path, text, limit):
         (tmp_path / "memory.max").write_text(text)
 
     assert limits.memory_limit(tmp_path) == limit
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus", "memory"),
+    [
+        pytest.param(("100000", "100000", "1073741824"), 1, 1 << 30, id="limited"),
+        pytest.param(("-1", "100000", "9223372036854771712"), None, None, id="no-limits"),
+    ],
+)
+def test_limits_of_the_first_version_of_control_groups(tmp_path, files, cpus, memory):
+    for name, text in zip(V1, files, strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+
+    assert limits.cpu_count(tmp_path) == (cpus or limits.cpu_count(tmp_path / "none"))
+    assert limits.memory_limit(tmp_path) == memory
 
 
 def test_memory_in_use_is_between_nothing_and_the_peak():
