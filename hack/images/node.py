@@ -43,7 +43,9 @@ def load(places: Layout, reference: str) -> None:
         _export_layers(store, reference)
     buildah.run("push", "--quiet", reference, f"oci:{store}:{tag}")
     index = json.loads((store / "index.json").read_text())
-    [entry] = [each for each in index["manifests"] if each["annotations"][REFERENCE] == tag]
+    [entry] = [
+        each for each in index["manifests"] if each.get("annotations", {}).get(REFERENCE) == tag
+    ]
     manifest = json.loads(_blob(store, entry["digest"]).read_text())
     digests = [
         entry["digest"],
