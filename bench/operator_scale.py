@@ -20,7 +20,7 @@ from support.cel import drift_monitor, model_deployment, model_training, model_v
 from support.operator_process import Operator, operator, until
 
 OWN = "/apis/modelyard.dev/v1alpha1"
-NAMESPACE = "scale"
+NAMESPACES = tuple(f"scale-{number}" for number in range(10))
 TABLES = (model_training, model_version, model_deployment, drift_monitor)
 DATA = {
     "apiVersion": "v1",
@@ -39,8 +39,9 @@ def main() -> None:
     ):
         api_server.install_crds(server)
         server.namespace("modelyard-system")
-        server.namespace(NAMESPACE)
-        server.call("POST", f"/api/v1/namespaces/{NAMESPACE}/configmaps", DATA)
+        for namespace in NAMESPACES:
+            server.namespace(namespace)
+            server.call("POST", f"/api/v1/namespaces/{namespace}/configmaps", DATA)
         create(server, count)
         fresh = measure(server, Path(folder))
         again = measure(server, Path(folder))
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 def create(server: api_server.ApiServer, count: int) -> None:
-    """Create custom resources, as many of each kind."""
+    """Create custom resources, as many of each kind, spread over the namespaces."""
     for number in range(count // len(TABLES)):
         for table in TABLES:
             training = f"rain-{number}"
@@ -60,7 +61,7 @@ def create(server: api_server.ApiServer, count: int) -> None:
             elif table is drift_monitor:
                 changes |= {"spec.deployment": training, "spec.retrain.training": training}
             plural = f"{table.VALID['kind'].lower()}s"
-            path = f"{OWN}/namespaces/{NAMESPACE}/{plural}"
+            path = f"{OWN}/namespaces/{NAMESPACES[number % len(NAMESPACES)]}/{plural}"
             server.call("POST", path, cel.changed(table.VALID, changes))
 
 
@@ -99,7 +100,7 @@ def settled(server: api_server.ApiServer) -> bool:
     return all(
         item["status"]["observedGeneration"] == item["metadata"]["generation"]
         for plural in plurals
-        for item in server.call("GET", f"{OWN}/namespaces/{NAMESPACE}/{plural}")["items"]
+        for item in server.call("GET", f"{OWN}/{plural}")["items"]
     )
 
 

@@ -22,6 +22,7 @@ from modelyard_serving.metrics import Metrics
 from modelyard_serving.settings import Limits
 
 HEALTH = b"/v2/health/"
+BODY_HEADERS = (b"content-length", b"transfer-encoding")
 FLOOD = 2
 """Times the connection limit from which on connections are closed unread."""
 
@@ -89,17 +90,26 @@ class ServingProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Decide who answers this request and whether the connection outlives it."""
         self._in_head = False
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > self.limits.max_header_bytes:
-            self._refusal = (431, self._head_sentence())
-            raise ValueError(self._refusal[1])
+        self._check_head()
         turned_away = self._crowded and not self.url.startswith(HEALTH)
         self.app = _turn_away if turned_away else self.config.loaded_app
         if turned_away:
             self.metrics.rejected("TooManyConnections")
         super().on_headers_complete()
-        if self._crowded or self.gate.draining:
+        if self._crowded or self.gate.draining or self.parser.should_upgrade():
             self.cycle.keep_alive = False
+
+    def _check_head(self) -> None:
+        """Raise to make the parser give up a request whose head is not acceptable."""
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > self.limits.max_header_bytes:
+            self._refusal = (431, self._head_sentence())
+            raise ValueError(self._refusal[1])
+        # The parser takes what follows an offered upgrade for another protocol, the body included.
+        has_body = any(name in BODY_HEADERS for name, _ in self.headers)
+        if self.parser.should_upgrade() and has_body:
+            self._refusal = (400, "a request with a body cannot offer an upgrade; send it plainly")
+            raise ValueError(self._refusal[1])
 
     def on_message_complete(self) -> None:
         """Stop the clock: the request is here."""
