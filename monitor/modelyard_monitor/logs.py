@@ -27,4 +27,4 @@ def configure(level: str) -> None:
     """Send all logs of the process to standard error, one JSON object a line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(level=level.upper(), handlers=[handler])
