@@ -126,12 +126,13 @@ class Recorder:
 
     def record(self, role: Role, rows: int, feeds: Mapping[str, Array], scores: Array) -> None:
         """Remember one answered request; counted within a fraction of a second."""
+        before = self._waiting_rows
         if not self._waiting:
             self._later(FOLD_AFTER_SECONDS, self.fold)
         self._waiting.append((role, rows, feeds, scores))
         self._waiting_rows += rows
-        if self._waiting_rows >= FOLD_AFTER_ROWS:
-            self.fold()
+        if before < FOLD_AFTER_ROWS <= self._waiting_rows:
+            self._later(0, self.fold)  # as soon as the answer is on its way
 
     def fold(self) -> None:
         """Count everything that waits."""

@@ -107,19 +107,22 @@ def test_a_value_on_an_edge_stays_in_its_bin_after_rounding_to_the_models_type()
     assert counts.snapshot(NOON).roles["direct"].features["wind"].bins == (1, 1, 0)
 
 
-def test_counting_waits_until_later_or_until_there_is_enough():
+def test_counting_waits_until_later_and_less_when_there_is_much():
     asked = []
     counts = a_recorder(later=lambda seconds, callback: asked.append((seconds, callback)))
 
     record(counts, Role.DIRECT, [(0, 0, "north", 0.5)])
     record(counts, Role.DIRECT, [(0, 0, "north", 0.5)])
     assert [seconds for seconds, _ in asked] == [recorder.FOLD_AFTER_SECONDS]
-    asked[0][1]()
-    record(counts, Role.DIRECT, [(0, 0, "north", 0.5)] * recorder.FOLD_AFTER_ROWS)
+    for _ in range(2):
+        record(counts, Role.DIRECT, [(0, 0, "north", 0.5)] * recorder.FOLD_AFTER_ROWS)
+    assert [seconds for seconds, _ in asked] == [recorder.FOLD_AFTER_SECONDS, 0]
+    for _, callback in asked:
+        callback()
     record(counts, Role.DIRECT, [(0, 0, "north", 0.5)])
 
     assert len(asked) == 3
-    assert counts.snapshot(NOON).roles["direct"].rows == recorder.FOLD_AFTER_ROWS + 3
+    assert counts.snapshot(NOON).roles["direct"].rows == 2 * recorder.FOLD_AFTER_ROWS + 3
 
 
 @pytest.mark.parametrize(
