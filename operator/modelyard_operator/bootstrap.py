@@ -22,7 +22,7 @@ from modelyard_operator import handlers, naming, preflight
 from modelyard_operator.adapters import credentials
 from modelyard_operator.adapters.bucket import TokenBucket
 from modelyard_operator.adapters.clock import SystemClock
-from modelyard_operator.adapters.cluster import BURST, QPS, KubernetesApi
+from modelyard_operator.adapters.cluster import WRITES_AT_ONCE, WRITES_PER_SECOND, KubernetesApi
 from modelyard_operator.adapters.credentials import Credentials
 from modelyard_operator.adapters.json_http import JsonClient
 from modelyard_operator.adapters.monitor_http import MonitorService
@@ -69,7 +69,7 @@ async def run(settings: Settings, kinds: Kinds) -> int:
         telemetry = Telemetry()
         queue = WorkQueue(asyncio.get_running_loop(), telemetry)
         identity = await credentials.load(settings.kubeconfig)
-        bucket = TokenBucket(QPS, BURST, time.monotonic)
+        bucket = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE, time.monotonic)
         api = await stack.enter_async_context(
             KubernetesApi(identity, telemetry, bucket, connections=2 * WORKERS)
         )

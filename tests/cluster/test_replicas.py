@@ -9,6 +9,7 @@ import pytest
 
 from modelyard_operator.naming import LEASE_NAME
 from support import api_server as api_servers
+from support.api_proxy import Proxy
 from support.cel import drift_monitor, model_deployment, model_training, model_version
 from support.operator_process import Operator, operator, until
 
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.cluster
 SYSTEM = "modelyard-system"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{LEASE_NAME}"
 OWN = "/apis/modelyard.dev/v1alpha1/namespaces"
+UNANSWERED = 'rest_client_requests_total{code="<error>",method="GET"}'
 WRITE_VERBS = {"create", "update", "patch", "delete"}
 
 
@@ -82,6 +84,32 @@ def test_a_frozen_leader_ends_when_it_wakes(server, pair):
 
     assert one.process.wait(30) == 3
     assert holder(server) == "two"
+
+
+def test_a_moment_without_api_server_is_survived(server, tmp_path):
+    namespace = server.namespace("moment")
+    proxy = Proxy(server, lambda: None, set())
+    with operator(proxy.kubeconfig(tmp_path, server.token), tmp_path, "moment") as replica:
+        until("it leads", replica.leads)
+        proxy.cut()
+        until("it has noticed", lambda: replica.sample(UNANSWERED) > 0)
+        proxy.reconnect()
+        path = f"{OWN}/{namespace}/driftmonitors"
+        server.call("POST", path, drift_monitor.VALID)
+
+        until("it goes on", lambda: observed(server.call("GET", f"{path}/rain")))
+        assert replica.process.poll() is None
+    proxy.close()
+
+
+def test_a_leader_that_cannot_renew_ends(server, tmp_path):
+    proxy = Proxy(server, lambda: None, set())
+    with operator(proxy.kubeconfig(tmp_path, server.token), tmp_path, "cut-off") as replica:
+        until("it leads", replica.leads)
+        proxy.cut()
+
+        assert replica.process.wait(60) == 3
+    proxy.close()
 
 
 def test_a_standby_that_is_told_to_stop_leaves_the_lease_alone(server, pair):
@@ -150,4 +178,8 @@ def settled(server, namespace):
     items = [
         item for p in plurals for item in server.call("GET", f"{OWN}/{namespace}/{p}")["items"]
     ]
-    return all(item["status"]["observedGeneration"] >= 1 for item in items)
+    return all(map(observed, items))
+
+
+def observed(item):
+    return item["status"]["observedGeneration"] >= 1

@@ -1,4 +1,4 @@
-"""A token bucket: how fast this process may call the Kubernetes API."""
+"""A token bucket: how fast this process may write to the Kubernetes API."""
 
 import asyncio
 from collections.abc import Callable

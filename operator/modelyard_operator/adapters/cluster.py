@@ -19,11 +19,9 @@ from modelyard_operator.naming import FIELD_MANAGER
 from modelyard_operator.ports import NO_LABELS, ApiError
 from modelyard_operator.telemetry import Telemetry
 
-QPS = 100.0
-BURST = 200.0
-"""Writes a second, and at once: 200 new objects with their children come to rest within 10 s."""
-READ_COST = 0.1
-"""A read costs the API server a fraction of a write, which goes through etcd."""
+WRITES_PER_SECOND = 100.0
+WRITES_AT_ONCE = 200.0
+"""Reads are bounded by the number of connections; they never reach etcd as often as writes do."""
 TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=3)
 
 _ELECTION = f"/apis/{resources.LEASE.api_version}/"
@@ -165,8 +163,8 @@ class KubernetesApi:
         body: Obj | None = None,
         content_type: str = _JSON,
     ) -> Obj:
-        if not path.startswith(_ELECTION):
-            await self._bucket.take(READ_COST if method == "GET" else 1.0)
+        if method != "GET" and not path.startswith(_ELECTION):
+            await self._bucket.take(1.0)
         try:
             return await self._send(method, path, query, body, content_type)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
