@@ -18,6 +18,7 @@ from modelyard_operator.api.v1alpha1.rollout_status import (
     RolloutStatus,
     Stage,
 )
+from modelyard_operator.model_deployment import reasons
 from modelyard_operator.model_deployment import rollout as moves
 from modelyard_operator.model_deployment.scene import Scene
 from modelyard_operator.model_deployment.state import evolve
@@ -105,7 +106,7 @@ def _abort(status: ModelDeploymentStatus, rollout: RolloutStatus, _scene: Scene)
         return _Refused("nothing else serves yet, so there is nothing to go back to")
     sentence = "a person asked for it"
     return evolve(
-        status, rollout=moves.wind_up(rollout, Outcome.ABORTED, "AbortedByUser", sentence)
+        status, rollout=moves.wind_up(rollout, Outcome.ABORTED, reasons.ABORTED_BY_USER, sentence)
     )
 
 
@@ -142,8 +143,7 @@ def _promote_full(status: ModelDeploymentStatus, rollout: RolloutStatus, scene: 
     refused = _not_promotable(rollout, scene)
     if refused is not None:
         return refused
-    full = evolve(rollout, stage=Stage.PROMOTING, pause=None)
-    return evolve(status, rollout=_by_hand(full))
+    return evolve(status, rollout=_by_hand(moves.take_all(rollout)))
 
 
 def _not_promotable(rollout: RolloutStatus, scene: Scene) -> _Refused | None:
@@ -155,7 +155,7 @@ def _not_promotable(rollout: RolloutStatus, scene: Scene) -> _Refused | None:
 
 
 def _by_hand(rollout: RolloutStatus) -> RolloutStatus:
-    return evolve(rollout, reason="PromotedByUser", message="a person asked for it")
+    return evolve(rollout, reason=reasons.PROMOTED_BY_USER, message="a person asked for it")
 
 
 _HANDLERS: dict[Verb, _Handler] = {

@@ -10,6 +10,7 @@ from datetime import timedelta
 from modelyard_core.durations import format_duration
 from modelyard_core.reasons import Reason, Severity
 from modelyard_operator.api.v1alpha1.model_deployment import ModelDeploymentStatus
+from modelyard_operator.api.v1alpha1.revision import RevisionRecord
 from modelyard_operator.api.v1alpha1.rollout_status import (
     Outcome,
     PauseReason,
@@ -96,7 +97,7 @@ def _aborted(status: ModelDeploymentStatus, scene: Scene) -> Reason | None:
     reason = Reason(
         last.reason if last and is_last else reasons.ABORTED,
         record.name,
-        f"v{record.version} was turned back{why}.",
+        f"{_candidate_name(status, record)} was turned back{why}.",
         Severity.ERROR,
         remedy=(
             "Ask for another version, or retry: "
@@ -104,6 +105,12 @@ def _aborted(status: ModelDeploymentStatus, scene: Scene) -> Reason | None:
         ),
     )
     return _with_stable(reason, status)
+
+
+def _candidate_name(status: ModelDeploymentStatus, record: RevisionRecord) -> str:
+    """Return a revision in words: by its version, unless stable is of the same one."""
+    is_same = status.stable is not None and status.stable.version == record.version
+    return f"{record.name} (v{record.version})" if is_same else f"v{record.version}"
 
 
 def _with_stable(reason: Reason, status: ModelDeploymentStatus) -> Reason:
@@ -152,7 +159,10 @@ def _attempt(
 ) -> tuple[Phase, Reason]:
     reason = _told(status, rollout, scene)
     if status.stable is not None:
-        reason = replace(reason, sentence=f"{reason.sentence} v{status.stable.version} serves.")
+        stable = status.stable
+        is_same = stable.version == rollout.version
+        name = f"{stable.revision} (v{stable.version})" if is_same else f"v{stable.version}"
+        reason = replace(reason, sentence=f"{reason.sentence} {name} serves.")
     return phase_of(rollout), reason
 
 

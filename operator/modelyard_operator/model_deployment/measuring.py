@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from modelyard_core.routes import RouterCounters
-from modelyard_operator.api.v1alpha1.rollout_status import Finding, RolloutStatus
+from modelyard_operator.api.v1alpha1.rollout_status import Finding, RolloutStatus, Stage
 from modelyard_operator.api.v1alpha1.rollout_strategy import Analysis
-from modelyard_operator.model_deployment import analysis, routes
+from modelyard_operator.model_deployment import analysis, reasons, routes
 from modelyard_operator.model_deployment.analysis import Arms
 from modelyard_operator.model_deployment.scene import Scene
 from modelyard_operator.model_deployment.state import evolve
@@ -80,7 +80,7 @@ def _verdict(rollout: RolloutStatus, interval: analysis.Interval) -> tuple[str, 
     where = f"in step {rollout.step.index + 1}" if rollout.step else ""
     if (gross := analysis.gross_failure(rollout.analysis, interval)) is not None:
         return (
-            "CandidateFailing",
+            reasons.CANDIDATE_FAILING,
             f"{gross.bad} of {gross.requests} requests to the candidate failed {where}",
         )
     failing = next((c for c in rollout.analysis if c.decision is Finding.FAILING), None)
@@ -88,7 +88,7 @@ def _verdict(rollout: RolloutStatus, interval: analysis.Interval) -> tuple[str, 
         return None
     limit = 1 / rollout.strategy.analysis.check_alpha
     return (
-        "AnalysisFailed",
+        reasons.ANALYSIS_FAILED,
         f"{failing.name}: evidence of harm {failing.e_harm} (limit {limit:.0f}) {where}: "
         f"{failing.bad_canary} bad of {failing.n_canary} at the candidate, "
         f"{failing.bad_stable} of {failing.n_stable} at stable",
@@ -98,7 +98,7 @@ def _verdict(rollout: RolloutStatus, interval: analysis.Interval) -> tuple[str, 
 def _is_due(rollout: RolloutStatus, scene: Scene) -> bool:
     assert rollout.step is not None, "only a step is counted"
     measured = rollout.step.measured_at
-    if measured is None:
+    if measured is None or not rollout.cursors:
         return True
     is_leaving = any(router.pod.is_leaving and router.counters for router in scene.seen.routers)
     return scene.now - measured >= (LEAVING_TICK if is_leaving else TICK)
@@ -111,7 +111,8 @@ def _counters(scene: Scene) -> list[RouterCounters]:
 def _arms(rollout: RolloutStatus, scene: Scene) -> Arms:
     """Return the clusters that are compared: copies while shadowing, else live requests."""
     assert scene.stable is not None, "steps are only taken where something serves"
-    if routes.traffic_step(rollout).mirror is not None:
+    is_stepping = rollout.stage is Stage.STEPPING
+    if is_stepping and routes.traffic_step(rollout).mirror is not None:
         return Arms(scene.stable, f"mirror-{rollout.revision}", is_mirrored=True)
     return Arms(scene.stable, rollout.revision)
 

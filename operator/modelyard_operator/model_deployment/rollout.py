@@ -21,7 +21,7 @@ from modelyard_operator.api.v1alpha1.rollout_status import (
     Start,
     StepStatus,
 )
-from modelyard_operator.model_deployment import analysis, measuring
+from modelyard_operator.model_deployment import analysis, measuring, reasons
 from modelyard_operator.model_deployment.scene import Scene
 from modelyard_operator.model_deployment.state import evolve
 
@@ -96,9 +96,9 @@ def _turned_away(
         return None
     if status.stable is not None and status.stable.revision == record.name:
         sentence = f"the spec asks for {record.name} again, which serves"
-        return wind_up(rollout, Outcome.ROLLED_BACK, "SpecRolledBack", sentence)
+        return wind_up(rollout, Outcome.ROLLED_BACK, reasons.SPEC_ROLLED_BACK, sentence)
     sentence = f"{record.name} (v{record.version}) is newer"
-    return wind_up(rollout, Outcome.SUPERSEDED, "NewerRevision", sentence)
+    return wind_up(rollout, Outcome.SUPERSEDED, reasons.NEWER_REVISION, sentence)
 
 
 def wind_up(rollout: RolloutStatus, outcome: Outcome, reason: str, message: str) -> RolloutStatus:
@@ -119,11 +119,11 @@ def _provision(rollout: RolloutStatus, scene: Scene) -> RolloutStatus:
     if scene.is_complete(rollout.revision):
         if rollout.start is Start.CANARY:
             return enter_step(rollout, 0, scene)
-        return evolve(rollout, stage=Stage.PROMOTING)
+        return take_all(rollout)
     if rollout.start is not Start.INITIAL and is_late(rollout, rollout.started_at, scene):
         trouble = scene.seen.trouble(rollout.revision) or "its pods say nothing"
         sentence = f"no ready pods within {rollout.strategy.progress_deadline}: {trouble}"
-        return wind_up(rollout, Outcome.ABORTED, "ProgressDeadlineExceeded", sentence)
+        return wind_up(rollout, Outcome.ABORTED, reasons.PROGRESS_DEADLINE_EXCEEDED, sentence)
     return rollout
 
 
@@ -136,7 +136,7 @@ def enter_step(rollout: RolloutStatus, index: int, scene: Scene) -> RolloutStatu
     """Return the attempt at the start of a step, or on its way to stable after the last one."""
     ladder = rollout.strategy.ladder
     if index >= len(ladder):
-        return evolve(rollout, stage=Stage.PROMOTING, pause=None)
+        return take_all(rollout)
     gate = PauseStatus(reason=PauseReason.MANUAL_GATE, since=scene.now)
     return evolve(
         rollout,
@@ -146,6 +146,11 @@ def enter_step(rollout: RolloutStatus, index: int, scene: Scene) -> RolloutStatu
         analysis=analysis.fresh(rollout.strategy.analysis, rollout.analysis),
         cursors=(),
     )
+
+
+def take_all(rollout: RolloutStatus) -> RolloutStatus:
+    """Return the attempt on its way to stable.  Counting starts anew: all traffic is live now."""
+    return evolve(rollout, stage=Stage.PROMOTING, pause=None, cursors=())
 
 
 def _step(rollout: RolloutStatus, scene: Scene) -> RolloutStatus:
@@ -182,7 +187,7 @@ def _blocked(rollout: RolloutStatus, scene: Scene) -> RolloutStatus:
     if is_late(rollout, since, scene):
         trouble = scene.seen.trouble(rollout.revision) or "its pods say nothing"
         sentence = f"no ready pod for {rollout.strategy.progress_deadline}: {trouble}"
-        return wind_up(rollout, Outcome.ABORTED, "CandidateNotReady", sentence)
+        return wind_up(rollout, Outcome.ABORTED, reasons.CANDIDATE_NOT_READY, sentence)
     # its traffic is gone: when it comes back, this step's counting starts again
     return evolve(rollout, step=evolve(step, blocked_since=since, started_at=None), cursors=())
 
@@ -198,7 +203,7 @@ def _begin_counting(rollout: RolloutStatus, scene: Scene) -> RolloutStatus:
             f"step {step.index + 1} within {rollout.strategy.progress_deadline}: "
             f"{scene.routers.waiting or 'they say nothing'}"
         )
-        return wind_up(rollout, Outcome.ABORTED, "TrafficNotApplied", sentence)
+        return wind_up(rollout, Outcome.ABORTED, reasons.TRAFFIC_NOT_APPLIED, sentence)
     return rollout
 
 
@@ -214,7 +219,7 @@ def _out_of_patience(rollout: RolloutStatus, scene: Scene) -> RolloutStatus:
             f"step {step.index + 1} stayed undecided for {format_duration(limits.patience)}: "
             f"{seen} requests"
         )
-        return wind_up(rollout, Outcome.ABORTED, "InsufficientData", sentence)
+        return wind_up(rollout, Outcome.ABORTED, reasons.INSUFFICIENT_DATA, sentence)
     if rollout.pause is not None:
         return rollout
     pause = PauseStatus(reason=PauseReason.INSUFFICIENT_DATA, since=scene.now)
@@ -255,9 +260,9 @@ def _why_promoted(rollout: RolloutStatus) -> str:
     if rollout.reason:
         return rollout.reason
     return {
-        Start.INITIAL: "FirstRevision",
-        Start.ROLLBACK: "StableBefore",
-        Start.CANARY: "EveryStepPassed",
+        Start.INITIAL: reasons.FIRST_REVISION,
+        Start.ROLLBACK: reasons.STABLE_BEFORE,
+        Start.CANARY: reasons.EVERY_STEP_PASSED,
     }[rollout.start]
 
 
@@ -267,7 +272,7 @@ def _lost(status: ModelDeploymentStatus, rollout: RolloutStatus, scene: Scene) -
         return evolve(rollout, stage=Stage.PROVISIONING)
     trouble = scene.seen.trouble(rollout.revision) or "its pods say nothing"
     sentence = f"no ready pod while it was being promoted: {trouble}"
-    return wind_up(rollout, Outcome.ABORTED, "CandidateNotReady", sentence)
+    return wind_up(rollout, Outcome.ABORTED, reasons.CANDIDATE_NOT_READY, sentence)
 
 
 def _finish_abort(

@@ -8,6 +8,7 @@ from modelyard_core.runs import Verdict
 from modelyard_operator import naming
 from modelyard_operator.api.v1alpha1.model_deployment import ModelDeployment, ModelDeploymentStatus
 from modelyard_operator.api.v1alpha1.revision import RevisionRecord, Runtime
+from modelyard_operator.model_deployment import reasons
 from modelyard_operator.model_deployment.observed import Observed, VersionSeen
 
 
@@ -90,7 +91,7 @@ def _missing(obj: ModelDeployment, seen: Observed) -> Reason:
     training, pinned = obj.spec.model.training, obj.spec.model.version
     if not seen.versions and not seen.has_training:
         return Reason(
-            "TrainingNotFound",
+            reasons.TRAINING_NOT_FOUND,
             training,
             f"there is no ModelTraining {training} in this namespace.",
             Severity.WARNING,
@@ -98,7 +99,7 @@ def _missing(obj: ModelDeployment, seen: Observed) -> Reason:
         )
     if pinned is not None:
         return Reason(
-            "VersionNotFound",
+            reasons.VERSION_NOT_FOUND,
             naming.version_name(training, pinned),
             f"there is no version {pinned} of {training}.",
             Severity.WARNING,
@@ -109,10 +110,10 @@ def _missing(obj: ModelDeployment, seen: Observed) -> Reason:
 
 def _not_blessed(training: str, seen: Observed) -> Reason:
     if not seen.versions:
-        return Reason("NoVersionYet", training, f"{training} has no version yet.")
+        return Reason(reasons.NO_VERSION_YET, training, f"{training} has no version yet.")
     newest = seen.versions[0]
     return Reason(
-        "NoBlessedVersion",
+        reasons.NO_BLESSED_VERSION,
         newest.name,
         f"no version of {training} is Blessed; the newest, v{newest.number}, is {newest.verdict}.",
         Severity.WARNING,
@@ -122,7 +123,7 @@ def _not_blessed(training: str, seen: Observed) -> Reason:
 
 def _rejected(version: VersionSeen) -> Reason:
     return Reason(
-        "VersionRejected",
+        reasons.VERSION_REJECTED,
         version.name,
         f"version {version.number} was rejected and is never served.",
         Severity.ERROR,

@@ -478,3 +478,16 @@ def test_a_restarted_router_is_counted_on():
     world.run(300, until=ended)
 
     assert (world.stable, world.failed) == (2, 0)
+
+
+def test_a_candidate_that_fails_while_it_takes_all_traffic_is_turned_back():
+    world = ramping(0, spec=rollout(steps=[{"mirror": 100}]))
+    world.routers[1].applies = False
+    world.run(60, until=lambda w: w.phase == "Promoting")
+    world.behaviours[2].failing = 1.0
+
+    world.run(20)
+    world.routers[1].applies = True
+    world.run(20)
+
+    assert (world.phase, world.stable) == ("Aborted", 1)

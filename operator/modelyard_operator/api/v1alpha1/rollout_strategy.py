@@ -74,7 +74,6 @@ Threshold = Literal[
     "2500ms",
     "5s",
     "10s",
-    "30s",
 ]
 """An edge of the router's latency buckets: between two edges nothing can be counted exactly."""
 

@@ -1,0 +1,152 @@
+"""The objects of a deployment, and what is read from pods."""
+
+import pytest
+
+from modelyard_core.routes import LATENCY_EDGES_MS
+from modelyard_operator.api.v1alpha1.rollout_strategy import Check, Threshold
+from modelyard_operator.model_deployment import observed
+from support.rollout_world import World
+
+CONTAINER = {"name": "serving", "ready": False}
+
+
+def pods(world):
+    """Return the pod templates of all Deployments, by their names."""
+    return {
+        name: obj["spec"]["template"]["spec"]
+        for (kind, name), obj in world.objects.items()
+        if kind == "Deployment"
+    }
+
+
+@pytest.fixture
+def world():
+    env = [{"name": "MODELYARD_REVISION", "value": "mine"}, {"name": "THREADS", "value": "1"}]
+    world = World(runtime={"env": env, "nodeSelector": {"disk": "fast"}})
+    world.run(5)
+    return world
+
+
+def test_every_pod_is_restricted_and_has_no_token(world):
+    for pod in pods(world).values():
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in (*pod["initContainers"], *pod["containers"]):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_the_store_is_seen_by_the_fetch_container_alone(world):
+    pod = pods(world)[world.status["stable"]["revision"]]
+    mounts = {c["name"]: [m["name"] for m in c["volumeMounts"]] for c in pod["containers"]}
+
+    assert mounts == {"serving": ["model", "scratch"]}
+    assert pod["volumes"][2]["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
+
+
+def test_what_the_operator_says_to_a_server_cannot_be_overridden(world):
+    revision = world.status["stable"]["revision"]
+    env = pods(world)[revision]["containers"][0]["env"]
+
+    assert {v["name"]: v["value"] for v in env} == {
+        "MODELYARD_MODEL_NAME": "rain",
+        "MODELYARD_MODEL_VERSION": "1",
+        "MODELYARD_REVISION": revision,
+        "MODELYARD_DIGEST": f"sha256:{1:064x}",
+        "MODELYARD_MAX_BATCH_ROWS": "1024",
+        "THREADS": "1",
+    }
+    assert pods(world)[revision]["nodeSelector"] == {"disk": "fast"}
+
+
+def test_every_child_belongs_to_the_deployment(world):
+    mine = [obj for (kind, _), obj in world.objects.items() if kind != "ModelVersion"]
+
+    assert {(kind, name) for kind, name in world.objects if kind != "ModelVersion"} == {
+        ("ConfigMap", "rain-routes"),
+        ("Deployment", "rain-router"),
+        ("PodDisruptionBudget", "rain-router"),
+        ("Service", "rain"),
+        ("Deployment", world.status["stable"]["revision"]),
+        ("Service", world.status["stable"]["revision"]),
+    }
+    for obj in mine:
+        assert obj["metadata"]["ownerReferences"][0]["kind"] == "ModelDeployment"
+        assert obj["metadata"]["labels"]["modelyard.dev/deployment"] == "rain"
+
+
+def test_thresholds_are_edges_of_the_routers_buckets():
+    edges = [Check(type="Latency", threshold=t).threshold_ms for t in Threshold.__args__]
+
+    assert set(edges) < set(LATENCY_EDGES_MS)
+    assert max(edges) < max(LATENCY_EDGES_MS)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        pytest.param({}, "", id="nothing-known"),
+        pytest.param(
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "no node"}]},
+            "Unschedulable: no node",
+            id="unschedulable",
+        ),
+        pytest.param(
+            {
+                "containerStatuses": [
+                    CONTAINER | {"state": {"waiting": {"reason": "PodInitializing"}}}
+                ]
+            },
+            "",
+            id="just-starting",
+        ),
+        pytest.param(
+            {
+                "containerStatuses": [
+                    CONTAINER | {"state": {"waiting": {"reason": "ErrImagePull", "message": "x"}}}
+                ]
+            },
+            "ErrImagePull: x",
+            id="no-image",
+        ),
+        pytest.param(
+            {
+                "initContainerStatuses": [
+                    CONTAINER
+                    | {
+                        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                        "lastState": {"terminated": {"message": "digest differs\n", "exitCode": 1}},
+                    }
+                ]
+            },
+            "digest differs",
+            id="its-own-last-words",
+        ),
+        pytest.param(
+            {
+                "containerStatuses": [
+                    CONTAINER | {"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+                ]
+            },
+            "serving ended with code 137: OOMKilled",
+            id="killed",
+        ),
+        pytest.param(
+            {
+                "initContainerStatuses": [
+                    CONTAINER | {"state": {"terminated": {"reason": "Completed", "exitCode": 0}}}
+                ]
+            },
+            "",
+            id="done",
+        ),
+    ],
+)
+def test_what_keeps_a_pod_from_getting_ready(status, words):
+    conditions = {c["type"]: c for c in status.get("conditions", [])}
+
+    assert observed._trouble(status, conditions) == words
