@@ -19,11 +19,11 @@ ROOT = HERE.parent.parent
 DATA = ROOT / "build" / "weather"
 NAMESPACE = "weather"
 NAME = "rain"
-RATE = 40
-"""Requests a second that the demo's client sends, 64 rows in each."""
+RATE = 12
+"""Requests a second that the demo's client sends, 256 rows in each."""
 WINDOWS = 2
 """Windows of a minute that an unchanged world must pass."""
-PLENTY = 400
+PLENTY = 150
 """Requests that suffice to say how accurate the answers are."""
 
 
@@ -80,6 +80,9 @@ class Weather:
 
         def serving() -> Obj | None:
             status = self.stage.status("mdeploy", NAME)
+            last = status.get("lastAttempt") or {}
+            if last.get("version") == version and last.get("outcome") == "Aborted":
+                raise DidNotHappen(f"v{version} was turned back: {last.get('message')}")
             stable = status.get("stable") or {}
             idle = status.get("phase") == "Idle"
             return status if idle and stable.get("version") == version else None

@@ -15,7 +15,9 @@ Obj = dict[str, Any]
 
 COMMAND_LIMIT_SECONDS = 120
 LOOK_SECONDS = 1.0
-TELL_SECONDS = 10.0
+CHANGE_SECONDS = 4.0
+"""A state that changes all the time is told no more often."""
+TELL_SECONDS = 15.0
 
 
 class DidNotHappen(Exception):
@@ -103,7 +105,7 @@ class Stage:
         Raises:
             DidNotHappen: the time is up.
         """
-        began = told = time.monotonic()
+        began, told = time.monotonic(), 0.0
         last = ""
         while True:
             if (found := happened()) is not None:
@@ -112,7 +114,7 @@ class Stage:
             now, seen = time.monotonic(), state()
             if now - began > limit:
                 raise DidNotHappen(f"{what}: not within {limit:.0f} s; last seen: {seen or '-'}")
-            if seen != last or now - told > TELL_SECONDS:
+            if now - told > (TELL_SECONDS if seen == last else CHANGE_SECONDS):
                 self.say(f"… {what}: {now - began:.0f} s of at most {limit:.0f} s  {seen}")
                 last, told = seen, now
             time.sleep(LOOK_SECONDS)
