@@ -25,7 +25,7 @@ from support import drift
 from support.sketch_server import SketchServer
 
 PROFILE = drift.a_profile()
-KILLS = 4
+KILLS = 3
 PATIENCE = 20
 
 
