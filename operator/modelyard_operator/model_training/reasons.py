@@ -46,3 +46,6 @@ BLESSED = "Blessed"
 REJECTED = "Rejected"
 INCONCLUSIVE = "Inconclusive"
 UNVERIFIED = "Unverified"
+
+AS_EXPECTED = "AsExpected"
+"""Of `Stalled` while it does not hold."""

@@ -216,4 +216,4 @@ def _stalled(training: ModelTraining, ledger: Ledger, facts: tuple[Reason, ...])
         error = next((fact for fact in facts if fact.severity is Severity.ERROR), None)
         if error is not None:
             return Claim.because(STALLED, Truth.TRUE, error)
-    return Claim(STALLED, Truth.FALSE, "Progressing" if ledger.run else "NotStalled")
+    return Claim(STALLED, Truth.FALSE, reasons.AS_EXPECTED, "Nothing waits for a person.")

@@ -1,11 +1,16 @@
 """ModelTraining's API agrees with the tables of core that the training Job reads by."""
 
+from pathlib import Path
+
 import pytest
 
 from modelyard_core import estimators
 from modelyard_operator.api.v1alpha1.model_training import ModelTraining, Pipeline
-from modelyard_operator.model_training import render
+from modelyard_operator.model_training import reasons, render
+from modelyard_operator.model_version import status as version_status
 from support.cel import changed, model_training
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.mark.parametrize("row", model_training.ROWS, ids=lambda row: row.message[:40])
@@ -33,3 +38,15 @@ def test_what_is_left_open_gets_its_default():
         "requests": {"memory": "1Gi", "cpu": "500m"},
         "limits": {"memory": "1Gi"},
     }
+
+
+@pytest.mark.parametrize("module", [reasons, version_status])
+def test_every_reason_is_documented(module):
+    codes = {
+        value
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, str) and name not in ("READY", "SUCCEEDED")
+    }
+    documented = (DOCS / "reasons" / "training.md").read_text()
+
+    assert [code for code in sorted(codes) if f"`{code}`" not in documented] == []

@@ -1,6 +1,8 @@
 """Killed after any number of writes, the operator comes to the same end."""
 
+import asyncio
 import json
+import random
 from contextlib import suppress
 from datetime import timedelta
 
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelyard_core.errors import ModelyardError
 from modelyard_core.runs import RunError, Verdict
 from support.training_world import PVC_DATA, Killed, World
 
@@ -84,14 +87,22 @@ async def run_killed(story, kill_at: int, **changes) -> tuple[World, bool]:
     return world, was_killed[0]
 
 
-@pytest.mark.parametrize("data", [{}, {"data": PVC_DATA}], ids=["configmap", "pvc"])
-@pytest.mark.parametrize("story", [train, train_twice, fail_and_repeat, five_runs])
-async def test_a_kill_after_each_write_changes_nothing(story, data):
+@pytest.mark.parametrize(
+    ("story", "every", "data"),
+    [
+        pytest.param(train, 1, {}, id="one-run"),
+        pytest.param(train, 1, {"data": PVC_DATA}, id="one-run-on-a-claim"),
+        pytest.param(train_twice, 1, {}, id="two-runs"),
+        pytest.param(fail_and_repeat, 1, {"data": PVC_DATA}, id="failed-and-repeated"),
+        pytest.param(five_runs, 7, {}, id="five-runs"),
+    ],
+)
+async def test_a_kill_after_each_write_changes_nothing(story, every, data):
     undisturbed = World(**data)
     await story(undisturbed)
     expected = facts(undisturbed)
 
-    for kill_at in range(LIMIT):
+    for kill_at in range(0, LIMIT, every):
         world, was_killed = await run_killed(story, kill_at, **data)
         assert facts(world) == expected, f"killed after {kill_at} writes"
         if not was_killed:
@@ -147,7 +158,7 @@ def _check(world: World) -> None:
     assert len(set(episodes)) == len(episodes), "each episode is taken up once"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(sorted(_OF_A_JOB | _OF_A_PERSON)), st.integers(0, 3)), max_size=15
@@ -165,3 +176,41 @@ async def test_whatever_happens_the_invariants_hold(script, data):
         _check(world)
     await world.settle()
     _check(world)
+
+
+def _interleave(world: World, dice: random.Random) -> None:
+    """Let others in before each call of the API."""
+
+    def hesitant(call):
+        async def called(*arguments, **options):
+            for _ in range(dice.randrange(4)):
+                await asyncio.sleep(0)
+            return await call(*arguments, **options)
+
+        return called
+
+    for name in ("get", "list", "create", "apply_status", "delete"):
+        setattr(world.api, name, hesitant(getattr(world.api, name)))
+
+
+async def _keep_reconciling(world: World) -> None:
+    for _ in range(10):
+        with suppress(ModelyardError):
+            await world.reconcile()
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_two_operators_at_once_do_what_one_does(seed):
+    """The lease makes this rare, not impossible."""
+    world = World()
+    _interleave(world, random.Random(seed))
+
+    for number in range(2):
+        world.edit(target=f"rain{number}")
+        await asyncio.gather(_keep_reconciling(world), _keep_reconciling(world))
+        world.succeed()
+        await asyncio.gather(_keep_reconciling(world), _keep_reconciling(world))
+
+    assert [v["spec"]["version"] for v in world.versions] == [1, 2]
+    assert [r["outcome"] for r in world.status["requests"]] == ["Succeeded", "Succeeded"]
+    assert world.condition("Stalled")["status"] == "False"
