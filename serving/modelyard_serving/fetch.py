@@ -108,6 +108,7 @@ def _already_there(folder: Path, digest: str) -> bundle.Manifest | None:
 
 def _copy(source: Path, manifest: bundle.Manifest, told: settings.FetchSettings) -> None:
     """Copy into a folder aside, verify while copying, then move into place, manifest last."""
+    told.folder.mkdir(parents=True, exist_ok=True)
     _empty(told.folder)
     incoming = told.folder / INCOMING
     incoming.mkdir()

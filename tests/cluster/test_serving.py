@@ -1,0 +1,196 @@
+"""Serving pods without a router: what gets ready, what stays out, and what clients see of a restart."""
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+from hack import caches
+
+from modelyard_core import bundle
+from modelyard_core.canonical import digest_file
+from support import bundles, onnx_models
+from support.bundles import Bundle
+from support.kube import Kube, Obj
+from support.rollout_load import Load
+
+pytestmark = pytest.mark.cluster
+
+NAME = "rain"
+SHAPE = ("FP32", (-1, 1))
+TAMPERED = "pvc://models/rain/tampered"
+HARDENED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+POD = {
+    "automountServiceAccountToken": False,
+    "securityContext": {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "fsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+}
+WRITER = """
+import pathlib, sys
+for place in sys.argv[1:]:
+    folder = pathlib.Path("/modelyard/store", place)
+    folder.mkdir(parents=True)
+    for file in pathlib.Path("/in").iterdir():
+        if file.is_file():
+            (folder / file.name).write_bytes(file.read_bytes())
+model = folder / "model.onnx"
+model.write_bytes(model.read_bytes()[:-1] + b"?")
+"""
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    return json.loads(caches.image_list().read_text())["serving"]
+
+
+@pytest.fixture(scope="module")
+def stored(kube: Kube, image: str, tmp_path_factory) -> Bundle:
+    """A bundle in the claim, and a second one of which one byte was changed."""
+    made = bundles.in_store(
+        tmp_path_factory.mktemp("store"),
+        model=onnx_models.echo(*SHAPE),
+        signature=onnx_models.echo_signature(*SHAPE),
+        profile=onnx_models.EMPTY_PROFILE,
+    )
+    places = [bundle.split_uri(uri)[1] for uri in (made.uri, TAMPERED)]
+    files = {f.name: base64.b64encode(f.read_bytes()).decode() for f in made.folder.iterdir()}
+    container = {
+        "name": "writer",
+        "image": image,
+        "command": ["python", "-c", WRITER, *places],
+        "securityContext": HARDENED,
+        "volumeMounts": [
+            {"name": "in", "mountPath": "/in"},
+            {"name": "store", "mountPath": "/modelyard/store"},
+        ],
+    }
+    volumes = [
+        {"name": "in", "configMap": {"name": "bundle"}},
+        {"name": "store", "persistentVolumeClaim": {"claimName": "models"}},
+    ]
+    spec = POD | {"restartPolicy": "Never", "containers": [container], "volumes": volumes}
+    head = {"apiVersion": "v1", "metadata": {"name": "bundle"}}
+    kube.apply(
+        head | {"kind": "ConfigMap", "binaryData": files}, head | {"kind": "Pod", "spec": spec}
+    )
+    kube.wait("the bundle is written", lambda: has_ended(kube.get("pod", "bundle")))
+    return made
+
+
+def has_ended(pod: Obj) -> bool | None:
+    phase = pod.get("status", {}).get("phase")
+    assert phase != "Failed"
+    return phase == "Succeeded" or None
+
+
+def serving(name: str, image: str, uri: str, digest: str, replicas: int = 2) -> Obj:
+    """Return a Deployment of serving pods."""
+    labels = {"app": name, "app.kubernetes.io/component": "serving"}
+    fetch = {
+        "name": "fetch",
+        "image": image,
+        "command": ["modelyard-fetch"],
+        "env": environment(BUNDLE_URI=uri, BUNDLE_DIGEST=digest),
+        "securityContext": HARDENED,
+        "volumeMounts": [
+            {"name": "model", "mountPath": "/modelyard/model"},
+            {"name": "store", "mountPath": "/modelyard/store", "readOnly": True},
+        ],
+    }
+    serve = {
+        "name": "serving",
+        "image": image,
+        "env": environment(
+            MODEL_NAME=NAME, MODEL_VERSION="1", DIGEST=digest, REVISION=name, DRAIN_SECONDS="8"
+        ),
+        "securityContext": HARDENED,
+        "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
+        "readinessProbe": {
+            "httpGet": {"path": "/v2/health/ready", "port": 8080},
+            "periodSeconds": 1,
+        },
+        "volumeMounts": [{"name": "model", "mountPath": "/modelyard/model", "readOnly": True}],
+    }
+    volumes = [
+        {"name": "model", "emptyDir": {}},
+        {"name": "store", "persistentVolumeClaim": {"claimName": "models", "readOnly": True}},
+    ]
+    pod = POD | {"initContainers": [fetch], "containers": [serve], "volumes": volumes}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def environment(**variables: str) -> list[Obj]:
+    return [{"name": f"MODELYARD_{name}", "value": value} for name, value in variables.items()]
+
+
+@pytest.fixture(scope="module")
+def load(kube: Kube, image: str, stored: Bundle) -> Iterator[Load]:
+    """Ready pods behind a Service, and a client that never stops."""
+    ports = [{"port": 80, "targetPort": 8080}]
+    kube.apply(
+        serving(NAME, image, stored.uri, stored.digest),
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": NAME},
+            "spec": {"selector": {"app": NAME}, "ports": ports},
+        },
+    )
+    kube.run("rollout", "status", f"deployment/{NAME}", "--timeout=55s")
+    load = Load(kube, NAME, ("x",))
+    load.start()
+    yield load
+    load.stop()
+    kube.run("delete", "deployment", NAME, "--cascade=orphan")
+    kube.run("delete", "replicasets,pods", "-l", f"app={NAME}", "--force", "--grace-period=0")
+
+
+def test_a_rolling_restart_loses_no_request(kube: Kube, load: Load):
+    before = {pod["metadata"]["name"] for pod in kube.list("pods", f"app={NAME}")}
+    load.wait_for_more(200)
+
+    kube.run("rollout", "restart", f"deployment/{NAME}")
+    kube.run("rollout", "status", f"deployment/{NAME}", "--timeout=55s")
+
+    def gone() -> bool | None:
+        now = {pod["metadata"]["name"] for pod in kube.list("pods", f"app={NAME}")}
+        return not before & now or None
+
+    kube.wait("the pods of before are gone", gone)
+    load.wait_for_more(200)
+    seen = load.read()
+    assert (seen.failures, seen.errors, seen.broken) == (0, {}, {})
+
+
+def test_a_bundle_with_one_changed_byte_stays_out(kube: Kube, image: str, stored: Bundle):
+    kube.apply(serving("tampered", image, TAMPERED, stored.digest, replicas=1))
+
+    def refusal() -> Obj | None:
+        for pod in kube.list("pods", "app=tampered"):
+            for container in pod["status"].get("initContainerStatuses", ()):
+                for state in (container["state"], container["lastState"]):
+                    if "terminated" in state:
+                        return state["terminated"]
+        return None
+
+    ended = kube.wait("the fetch refuses the bundle", refusal)
+    assert ended["exitCode"] == 1
+    assert ended["message"].startswith("model.onnx has sha256:")
+    assert ended["message"].endswith(digest_file(stored.folder / bundle.MODEL))
