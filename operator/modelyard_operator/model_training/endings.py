@@ -11,7 +11,8 @@ from modelyard_core import codec
 from modelyard_core.durations import format_duration
 from modelyard_core.errors import ShapeError
 from modelyard_core.runs import ExitCode, RunReport, Verdict
-from modelyard_operator.api.v1alpha1.model_training import LastRun, ModelTraining, RunStatus
+from modelyard_operator.api.v1alpha1.model_training import ModelTraining
+from modelyard_operator.api.v1alpha1.training_status import LastRun, RunStatus
 from modelyard_operator.model_training import reasons, render
 from modelyard_operator.model_training.observed import Job, Observed, Pod, Version
 

@@ -10,7 +10,8 @@ from typing import Literal
 
 from modelyard_core.durations import parse_duration
 from modelyard_operator import naming
-from modelyard_operator.api.v1alpha1.model_training import ModelTraining, Request
+from modelyard_operator.api.v1alpha1.model_training import ModelTraining
+from modelyard_operator.api.v1alpha1.training_status import Request
 from modelyard_operator.model_training import reasons, run_key
 from modelyard_operator.model_training.ledger import DAY, Ledger
 from modelyard_operator.model_training.observed import Observed, Version

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from modelyard_operator.api.v1alpha1.model_training import (
+from modelyard_operator.api.v1alpha1.training_status import (
     MAX_REQUESTS,
     HandledDrift,
     LastRun,

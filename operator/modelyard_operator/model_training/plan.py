@@ -10,7 +10,8 @@ from datetime import timedelta
 from modelyard_core.reasons import Reason
 from modelyard_operator.actions import Action, Decision, Delete, Emit
 from modelyard_operator.api import resources
-from modelyard_operator.api.v1alpha1.model_training import ModelTraining, Request, RunStatus
+from modelyard_operator.api.v1alpha1.model_training import ModelTraining
+from modelyard_operator.api.v1alpha1.training_status import Request, RunStatus
 from modelyard_operator.model_training import funnel, reasons, render, runs, status
 from modelyard_operator.model_training.endings import Ended
 from modelyard_operator.model_training.ledger import Ledger

@@ -28,7 +28,8 @@ from modelyard_operator.api import resources
 from modelyard_operator.api.resources import Obj
 from modelyard_operator.api.v1alpha1 import model_training as api
 from modelyard_operator.api.v1alpha1.common import Resources
-from modelyard_operator.api.v1alpha1.model_training import ModelTraining, RunStatus
+from modelyard_operator.api.v1alpha1.model_training import ModelTraining
+from modelyard_operator.api.v1alpha1.training_status import RunStatus
 from modelyard_operator.model_training.ledger import request_id
 from modelyard_operator.model_training.observed import CONTAINER, REQUEST_ANNOTATION, Observed
 

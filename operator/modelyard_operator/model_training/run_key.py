@@ -2,7 +2,8 @@
 
 from modelyard_core import canonical
 from modelyard_operator.api.resources import Obj
-from modelyard_operator.api.v1alpha1.model_training import ModelTrainingSpec, RunStatus
+from modelyard_operator.api.v1alpha1.model_training import ModelTrainingSpec
+from modelyard_operator.api.v1alpha1.training_status import RunStatus
 
 
 def spec_hash(spec: ModelTrainingSpec) -> str:

@@ -12,7 +12,8 @@ from modelyard_core.reasons import Reason, Severity
 from modelyard_core.runs import ExitCode
 from modelyard_operator.actions import Action, Create, Delete
 from modelyard_operator.api import resources
-from modelyard_operator.api.v1alpha1.model_training import ModelTraining, RunStatus
+from modelyard_operator.api.v1alpha1.model_training import ModelTraining
+from modelyard_operator.api.v1alpha1.training_status import RunStatus
 from modelyard_operator.model_training import endings, reasons, render, run_key
 from modelyard_operator.model_training.endings import Ended
 from modelyard_operator.model_training.ledger import Ledger, request_id

@@ -9,9 +9,9 @@ from modelyard_core.reasons import Reason, Severity
 from modelyard_core.runs import Verdict
 from modelyard_operator.api.conditions import Claim, Truth, settle
 from modelyard_operator.api.resources import Obj
-from modelyard_operator.api.v1alpha1.model_training import (
+from modelyard_operator.api.v1alpha1.model_training import ModelTraining
+from modelyard_operator.api.v1alpha1.training_status import (
     LatestVersion,
-    ModelTraining,
     ModelTrainingStatus,
     Request,
     VersionRef,

@@ -6,12 +6,8 @@ from datetime import timedelta
 import pytest
 
 from modelyard_core.runs import Verdict
-from modelyard_operator.api.v1alpha1.model_training import (
-    LastRun,
-    ModelTraining,
-    Request,
-    RunStatus,
-)
+from modelyard_operator.api.v1alpha1.model_training import ModelTraining
+from modelyard_operator.api.v1alpha1.training_status import LastRun, Request, RunStatus
 from modelyard_operator.model_training import funnel, reasons
 from modelyard_operator.model_training.funnel import Case, Hold, Refuse, Run
 from modelyard_operator.model_training.ledger import Ledger

@@ -8,9 +8,9 @@ from modelyard_operator.api.v1alpha1.common import Amounts
 from modelyard_operator.api.v1alpha1.model_training import (
     ModelTraining,
     ModelTrainingSpec,
-    RunStatus,
     TrainingResources,
 )
+from modelyard_operator.api.v1alpha1.training_status import RunStatus
 from modelyard_operator.model_training import render, run_key
 from modelyard_operator.model_training.observed import Observed
 from support.training_world import IMAGES, NOON, PVC_DATA, a_spec

@@ -1,17 +1,9 @@
-"""ModelTraining: data in, verdict out.
+"""ModelTraining: data in, verdict out."""
 
-The rules of estimators and metrics are derived from the tables in core, which the training Job
-reads too, so that both refuse the same values.
-"""
-
-from collections.abc import Iterator
-from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from modelyard_core import estimators, metrics
-from modelyard_core.runs import Verdict
 from modelyard_operator.api.base import (
     NAME_RULES,
     ApiModel,
@@ -19,11 +11,10 @@ from modelyard_operator.api.base import (
     Column,
     CustomResource,
     ListMap,
-    Status,
 )
-from modelyard_operator.api.conditions import Conditions
 from modelyard_operator.api.resources import MODEL_TRAINING
-from modelyard_operator.api.v1alpha1 import common
+from modelyard_operator.api.v1alpha1 import common, training_rules
+from modelyard_operator.api.v1alpha1.training_status import ModelTrainingStatus
 
 ColumnName = Annotated[
     str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.\- ]*$", min_length=1, max_length=128)
@@ -31,69 +22,6 @@ ColumnName = Annotated[
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 MAX_FEATURES = 256
-MAX_REQUESTS = 20
-
-
-def _quoted(words: tuple[str, ...]) -> str:
-    return "[" + ", ".join(f"'{word}'" for word in words) + "]"
-
-
-def _parameter_rules() -> Iterator[Cel]:
-    """Yield what each estimator takes: the names first, then the range of each value."""
-    for estimator in estimators.ESTIMATORS.values():
-        guard = f"self.estimator != '{estimator.name}' || !has(self.params)"
-        names = tuple(parameter.name for parameter in estimator.parameters)
-        yield Cel(
-            f"{guard} || self.params.all(name, name in {_quoted(names)})",
-            f"{estimator.name} takes the params {', '.join(names)}; rename or remove the others",
-        )
-        for parameter in estimator.parameters:
-            value = f"self.params['{parameter.name}']"
-            yield Cel(
-                f"{guard} || !('{parameter.name}' in self.params) || {_is_valid(parameter, value)}",
-                f"{estimator.name}: {parameter.name} must be {parameter.expected}",
-            )
-
-
-def _is_valid(parameter: estimators.Parameter, value: str) -> str:
-    if parameter.kind is estimators.Kind.CHOICE:
-        return f"{value} in {_quoted(parameter.choices)}"
-    bounds = (
-        f"({value}.matches(r'{parameter.pattern}') && double({value}) >= "
-        f"{float(parameter.minimum)!r} && double({value}) <= {float(parameter.maximum)!r})"
-    )
-    return f"({value} == '{estimators.NONE}' || {bounds})" if parameter.optional else bounds
-
-
-def _task_rules() -> Iterator[Cel]:
-    """Yield what belongs to one task only: estimators, parameters, metrics."""
-    for task in estimators.TASKS:
-        able = tuple(e.name for e in estimators.ESTIMATORS.values() if task in e.tasks)
-        if len(able) < len(estimators.ESTIMATORS):
-            yield Cel(
-                f"self.task != '{task}' || self.pipeline.estimator in {_quoted(able)}",
-                f"estimators for {task} are {', '.join(able)}",
-            )
-        foreign = sorted(
-            {
-                parameter.name
-                for estimator in estimators.ESTIMATORS.values()
-                for parameter in estimator.parameters
-                if task not in parameter.tasks
-            }
-        )
-        for name in foreign:
-            yield Cel(
-                f"self.task != '{task}' || !has(self.pipeline.params) || "
-                f"!('{name}' in self.pipeline.params)",
-                f"{name} has no meaning for {task}; remove it from pipeline.params",
-            )
-        known = metrics.metrics_for(task)
-        yield Cel(
-            f"self.task != '{task}' || !has(self.gates) || !has(self.gates.metrics) || "
-            f"self.gates.metrics.all(gate, gate.name in {_quoted(known)})",
-            f"metrics for {task} are {', '.join(known)}",
-        )
 
 
 _FORMATS = "csv, csv.gz or parquet"
@@ -266,7 +194,7 @@ class Feature(ApiModel):
 class Pipeline(ApiModel):
     """What is fitted: an estimator that converts to ONNX without a difference."""
 
-    RULES: ClassVar[tuple[Cel, ...]] = tuple(_parameter_rules())
+    RULES: ClassVar[tuple[Cel, ...]] = tuple(training_rules.parameter_rules())
 
     estimator: Literal["Logistic", "RandomForest", "HistGradientBoosting"]
     """The algorithm."""
@@ -383,7 +311,7 @@ class ModelTrainingSpec(ApiModel):
     """What to learn from which data, and what a model must prove."""
 
     RULES: ClassVar[tuple[Cel, ...]] = (
-        *_task_rules(),
+        *training_rules.task_rules(),
         Cel(
             "!self.features.exists(feature, feature.name == self.target)",
             "the target must not be one of the features; remove it from features",
@@ -417,140 +345,6 @@ class ModelTrainingSpec(ApiModel):
     """Where bundles are kept; the operator's default claim when absent."""
     runtime: Runtime = Field(default_factory=Runtime)
     """Where and how the Job runs."""
-
-
-class VersionRef(ApiModel):
-    """A version by its number and identity."""
-
-    version: int
-    """The number N of the ModelVersion `<training>-v<N>`."""
-    digest: Annotated[str, Field(max_length=71)]
-    """Its bundle's digest."""
-
-
-class LatestVersion(ApiModel):
-    """The newest version."""
-
-    version: int
-    """The number N of the ModelVersion `<training>-v<N>`."""
-    verdict: Verdict
-    """What the gates said."""
-    metric: Annotated[str, Field(max_length=80)] = ""
-    """The headline metric and its value, such as `roc_auc 0.83`."""
-
-
-class RunStatus(ApiModel):
-    """The run in flight: written before anything is made for it."""
-
-    name: Annotated[str, Field(max_length=63)]
-    """Name of the run, its Job and its ConfigMap."""
-    key: Annotated[str, Field(max_length=71)]
-    """The run key: a digest of all that changes the model."""
-    token: Annotated[str, Field(max_length=128)]
-    """The request that it answers."""
-    trigger: Literal["Spec", "Manual", "Drift"]
-    """Where that request came from."""
-    started_at: datetime
-    """When the request was granted; with `token` it tells this run from an earlier one of the same
-    name."""
-    parent: int | None = None
-    """The champion at that time."""
-    pod: Annotated[str, Field(max_length=64)] | None = None
-    """The uid of the newest pod."""
-    pods: int = 0
-    """How many pods the run has had; more than failures explain are disruptions."""
-    restarts: int = 0
-    """How often the Job had to be made again because its result was lost."""
-
-
-class Request(ApiModel):
-    """One wish to train, and what became of it."""
-
-    token: Annotated[str, Field(max_length=128)]
-    """Identifies the evidence: a hash of the spec, the text of the annotation, a drift episode."""
-    source: Literal["Spec", "Manual", "Drift"]
-    """Who asked."""
-    at: datetime
-    """When it was first seen."""
-    outcome: Literal["Pending", "Running", "Succeeded", "Failed", "Suppressed", "Superseded"]
-    """What became of it."""
-    reason: Annotated[str, Field(max_length=64)]
-    """Why, in one CamelCase word."""
-    run: Annotated[str, Field(max_length=63)] | None = None
-    """The run that it led to."""
-    version: int | None = None
-    """The version that it led to, or that it repeats."""
-    verdict: Verdict | None = None
-    """What the gates said."""
-
-
-class LastRun(ApiModel):
-    """The run that ended last."""
-
-    name: Annotated[str, Field(max_length=63)]
-    """Name of the run."""
-    trigger: Literal["Spec", "Manual", "Drift"]
-    """Where its request came from."""
-    started_at: datetime
-    """When it started."""
-    finished_at: datetime
-    """When its result was known."""
-    reason: Annotated[str, Field(max_length=64)]
-    """The verdict, or why it failed, in one CamelCase word."""
-    sentence: Annotated[str, Field(max_length=1024)] = ""
-    """The same for people, with numbers."""
-    remedy: Annotated[str, Field(max_length=512)] = ""
-    """What a person can do, if anything."""
-    succeeded: bool
-    """Whether it reached a verdict; a rejected model is a successful run."""
-    version: int | None = None
-    """The version that it led to, or repeats."""
-    verdict: Verdict | None = None
-    """What the gates said."""
-
-
-class HandledDrift(ApiModel):
-    """The newest request of one DriftMonitor that was taken up."""
-
-    monitor: Annotated[str, Field(max_length=63)]
-    """The DriftMonitor."""
-    id: Annotated[str, Field(max_length=128)]
-    """The id of its request."""
-
-
-class ModelTrainingStatus(Status):
-    """What became of the wishes to train, and which version is best."""
-
-    phase: Literal["Pending", "Running", "Succeeded", "Failed", "Suspended"] = "Pending"
-    """For people and columns; the conditions are for programs."""
-    summary: Annotated[str, Field(max_length=1024)] = ""
-    """One sentence."""
-    conditions: Conditions = ()
-    """`Succeeded` (Unknown while a run is awaited) and `Stalled`."""
-    champion: VersionRef | None = None
-    """The version that serves, else the newest blessed one."""
-    latest: LatestVersion | None = None
-    """The newest version."""
-    run: RunStatus | None = None
-    """The run in flight."""
-    last_run: LastRun | None = None
-    """The run that ended last."""
-    requests: Annotated[tuple[Request, ...], Field(max_length=MAX_REQUESTS)] = ()
-    """The last 20 wishes to train, oldest first."""
-    observed_spec_hash: Annotated[str, Field(max_length=71)] | None = None
-    """The hash of the model-changing part of the spec that was last taken up."""
-    observed_retrain: Annotated[str, Field(max_length=128)] | None = None
-    """The retrain annotation that was last taken up."""
-    observed_drift: Annotated[
-        tuple[HandledDrift, ...], Field(max_length=MAX_REQUESTS), ListMap("monitor")
-    ] = ()
-    """The newest request of each DriftMonitor that was taken up."""
-    unhelpful_drift_runs: int = 0
-    """Runs in a row that drift caused and that ended without a model fit to replace the champion."""
-    last_version: int = 0
-    """The highest number that was ever given to a version."""
-    started: Annotated[tuple[datetime, ...], Field(max_length=100)] = ()
-    """When the runs of the last 24 hours started."""
 
 
 class ModelTraining(CustomResource):
