@@ -34,7 +34,7 @@ def test_every_step_of_the_commit_is_a_write_of_its_own(writes):
     assert moves[-1].startswith("os.rename rain/attempts/sha256-")
 
 
-@pytest.mark.parametrize("back", range(12))
+@pytest.mark.parametrize("back", range(9))
 def test_killed_before_a_write_and_started_again(tmp_path, writes, back):
     workshop = a_small_workshop(tmp_path / "w")
     workshop.put(REQUEST)

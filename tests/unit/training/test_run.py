@@ -10,6 +10,7 @@ from modelyard_core.bundle import Manifest
 from modelyard_core.canonical import digest_bytes, digest_file
 from modelyard_core.runs import (
     Champion,
+    ChampionGate,
     ColumnContract,
     DataContract,
     DataSource,
@@ -245,6 +246,47 @@ def test_a_champion_of_other_classes_cannot_be_compared_with(tmp_path):
     assert "other classes" in report.gates[1].sentence
 
 
+def test_a_champion_whose_column_is_gone_cannot_be_compared_with(tmp_path):
+    workshop = runs.a_workshop(tmp_path)
+    _, earlier = workshop.run(runs.a_request())
+    words = runs.changed(lambda t: (t.pop("city"), t.update(wind=["calm"] * len(t["wind"]))))
+    runs.write_table(workshop.settings.data / "less.csv", words)
+
+    request = runs.a_request(
+        data=DataSource("less.csv", "pvc/t"),
+        features=runs.FEATURES[:1],
+        gates=runs.versus_champion(),
+        champion=Champion(1, earlier.digest, earlier.uri),
+    )
+    _, report = workshop.run(request)
+
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert "reads column 'wind', which the data does not have" in report.gates[1].sentence
+
+
+def test_a_champion_of_another_task_cannot_be_compared_with(workshop):
+    _, earlier = workshop.run(runs.a_request())
+
+    request = runs.a_request(
+        task="Regression",
+        target="amount",
+        pipeline=Pipeline("RandomForest", SMALL["RandomForest"]),
+        gates=Gates((MetricGate("r2", min=0.0, versus_champion=ChampionGate(0.1)),)),
+        champion=Champion(1, earlier.digest, earlier.uri),
+    )
+    _, report = workshop.run(request)
+
+    assert "v1 does Classification, this is Regression" in report.gates[1].sentence
+
+
+def test_a_solver_that_did_not_converge_is_noted_on_the_card(workshop):
+    workshop.run(runs.a_request(pipeline=Pipeline("Logistic", {"max_iter": "10", "tol": "1e-8"})))
+
+    card = (workshop.versions()[0] / "card.md").read_text()
+
+    assert "- Note: lbfgs failed to converge" in card
+
+
 # ---- failures -----------------------------------------------------------------------------------
 
 
@@ -371,6 +413,15 @@ def test_every_violation_of_the_contract_is_counted(workshop):
     assert report.error.sentence.endswith("and 1 more")
 
 
+def test_a_category_has_no_bounds(workshop):
+    contract = DataContract(columns=(ColumnContract("city", min=1.0),))
+
+    exit_code, report = workshop.run(runs.a_request(contract=contract))
+
+    assert exit_code is ExitCode.BAD_SPEC
+    assert "'city' is a Category" in report.error.sentence
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "sentence"),
     [
@@ -408,6 +459,37 @@ def test_every_violation_of_the_contract_is_counted(workshop):
             id="reserved-name",
         ),
         pytest.param({"features": ()}, "InvalidSpec", "at least one column", id="no-features"),
+        pytest.param(
+            {"features": runs.FEATURES[:1] * 2}, "InvalidSpec", "listed twice", id="feature-twice"
+        ),
+        pytest.param(
+            {"features": (Feature("temp", "Number"),)},
+            "InvalidSpec",
+            "type must be one of Float, Category",
+            id="feature-type",
+        ),
+        pytest.param(
+            {"features": (Feature("city", "Category", max_categories=0),)},
+            "InvalidSpec",
+            "maxCategories must be at least 1",
+            id="no-categories",
+        ),
+        pytest.param({"task": "Clustering"}, "InvalidSpec", "task must be one of", id="task"),
+        pytest.param(
+            {"task": "Regression", "gates": Gates()},
+            "BadParameter",
+            "Logistic does not do Regression",
+            id="estimator-for-another-task",
+        ),
+        pytest.param(
+            {"split": Split("Random", 0.2)}, "InvalidSpec", "must be one of Hash, Time", id="split"
+        ),
+        pytest.param(
+            {"gates": Gates((MetricGate("f1"),))}, "InvalidSpec", "needs min, max", id="no-bound"
+        ),
+        pytest.param(
+            {"gates": runs.versus_champion(-0.1)}, "InvalidSpec", "must not be negative", id="drop"
+        ),
         pytest.param({"target": "temp"}, "InvalidSpec", "feature as well", id="target-is-feature"),
         pytest.param(
             {"split": Split("Hash", 1.0)}, "InvalidSpec", "between 0 and 1", id="fraction"
