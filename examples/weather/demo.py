@@ -108,7 +108,9 @@ class Weather:
         text = (HERE / "client.yaml").read_text()
         for key, value in {"NAME": name, "TABLE": table, "IMAGE": image, "RATE": RATE}.items():
             text = text.replace(f"${{{key}}}", str(value))
-        self.stage.kubectl("apply", "-f", "-", text=text)
+        manifest = DATA / f"client-{name}.yaml"
+        manifest.write_text(text)
+        self.stage.kubectl("apply", "-f", shown(manifest))
         self.stage.wait(f"the client of {table} sends", lambda: self.tally(name), lambda: "", 90)
 
     def tally(self, name: str) -> Obj | None:
@@ -136,13 +138,19 @@ class Weather:
         self.stage.say(f"client: {tally['requests']} requests, {tally['failed']} failed")
         return tally
 
+    def config_map(self, name: str, *files: str) -> None:
+        """Make a ConfigMap of files, or bring one up to date."""
+        sources = [f"--from-file={file}" for file in files]
+        made = self.stage.kubectl(
+            "create", "configmap", name, *sources, "--dry-run=client", "-o", "yaml"
+        )
+        manifest = DATA / f"{name}-configmap.yaml"
+        manifest.write_text(made)
+        self.stage.kubectl("apply", "--server-side", "--force-conflicts", "-f", shown(manifest))
+
     def fill(self, table: str) -> None:
         """Write a table into the ConfigMap that the training reads."""
-        made = self.stage.kubectl(
-            "create", "configmap", "weather", f"--from-file=days.csv.gz={DATA / table}",
-            "--dry-run=client", "-o", "yaml",
-        )  # fmt: skip
-        self.stage.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=made)
+        self.config_map("weather", f"days.csv.gz={shown(DATA / table)}")
 
     def expect_blessed(self, latest: Obj) -> None:
         """Complain if the newest version is not blessed."""
@@ -156,35 +164,31 @@ class Weather:
         self.stage.chapter(1, "Train on the first era, and prove it", "40 s")
         self.fill("train.csv.gz")
         self.stage.kubectl(
-            "apply", "-f", str(HERE / "store.yaml"), "-f", str(HERE / "training.yaml")
+            "apply", "-f", shown(HERE / "store.yaml"), "-f", shown(HERE / "training.yaml")
         )
         latest = self.wait_for_verdict(after=0)
         self.stage.show("get", "mtrain,mver")
         self.expect_blessed(latest)
-        self.facts.add("train", "v1 Blessed", self.metrics_of(1))
+        self.facts.add("train", "v1 Blessed", self.accuracy_of(1))
 
     def serve(self) -> None:
         """A version answers, through its router."""
         self.stage.chapter(2, "Serve it, and watch it", "40 s")
-        self.stage.kubectl("apply", "-f", str(HERE / "deployment.yaml"))
+        self.stage.kubectl("apply", "-f", shown(HERE / "deployment.yaml"))
         self.wait_for_stable(1)
-        clients = [f"--from-file={HERE / 'replay.py'}"]
-        clients += [
-            f"--from-file={DATA / name}" for name in ("calm.csv", "drifted.csv", "after.csv")
-        ]
-        made = self.stage.kubectl(
-            "create", "configmap", "client", *clients, "--dry-run=client", "-o", "yaml"
-        )
-        self.stage.kubectl("apply", "--server-side", "-f", "-", text=made)
+        tables = [shown(DATA / name) for name in ("calm.csv", "drifted.csv", "after.csv")]
+        self.config_map("client", shown(HERE / "replay.py"), *tables)
         self.start_traffic("calm", "calm.csv")
-        self.stage.kubectl("apply", "-f", str(HERE / "monitor.yaml"))
+        self.stage.kubectl("apply", "-f", shown(HERE / "monitor.yaml"))
         self.stage.show("get", "mdeploy,drift")
-        self.facts.add("serve", "v1 answers through the router", "")
+        self.facts.add(
+            "serve", "v1 answers through the router", "first version: nothing to compare"
+        )
 
     def improve(self) -> None:
         """A better version earns its traffic."""
         self.stage.chapter(3, "A better version earns the traffic", "100 s")
-        self.stage.kubectl("apply", "-f", str(HERE / "training-better.yaml"))
+        self.stage.kubectl("apply", "-f", shown(HERE / "training-better.yaml"))
         latest = self.wait_for_verdict(after=1)
         self.expect_blessed(latest)
         status = self.wait_for_stable(2)
@@ -194,7 +198,7 @@ class Weather:
     def turn_back(self) -> None:
         """A version that no offline gate could fault is turned back by its behaviour."""
         self.stage.chapter(4, "As accurate, a hundred times slower: turned back", "120 s")
-        self.stage.kubectl("apply", "-f", str(HERE / "training-slow.yaml"))
+        self.stage.kubectl("apply", "-f", shown(HERE / "training-slow.yaml"))
         self.expect_blessed(self.wait_for_verdict(after=2))
 
         def aborted() -> Obj | None:
@@ -208,7 +212,7 @@ class Weather:
         reason = status["lastAttempt"]["reason"]
         self.facts.add("turn back", f"v3 Blessed, canary aborted: {reason}", evidence(status))
         self.stage.say("the pipeline goes back to what it was; that was trained already")
-        self.stage.kubectl("apply", "-f", str(HERE / "training-better.yaml"))
+        self.stage.kubectl("apply", "-f", shown(HERE / "training-better.yaml"))
 
     def stay_calm(self) -> None:
         """An unchanged world raises no alarm."""
@@ -267,20 +271,26 @@ class Weather:
         tally = self.tally("after")
         return tally if tally and tally["requests"] >= PLENTY else None
 
-    def metrics_of(self, version: int) -> str:
-        """Return a version's metrics as text."""
-        spec = self.stage.get("mver", f"{NAME}-v{version}").get("spec", {})
-        return " ".join(f"{name} {value}" for name, value in spec.get("metrics", {}).items())
+    def accuracy_of(self, version: int) -> str:
+        """Return what the gates measured of a version."""
+        metrics = self.stage.get("mver", f"{NAME}-v{version}")["spec"]["metrics"]
+        return f"ROC AUC {float(metrics['roc_auc']):.2f} on the held-out days"
+
+
+def shown(path: Path) -> str:
+    """Return a path as a person in the repository would type it."""
+    return str(path.relative_to(ROOT))
 
 
 def evidence(status: Obj) -> str:
-    """Return the e-values of the last attempt as text."""
+    """Return the e-values of the last attempt as text: above its limit, one of them decides."""
     checks = (status.get("lastAttempt") or {}).get("analysis") or []
-    texts = [
-        f"{check['name']} {check['decision']} harm {check.get('eHarm')} safe {check.get('ePass')}"
+    return "; ".join(
+        f"{check['name']} {check['badCanary']}/{check['nCanary']} bad "
+        f"(stable {check['badStable']}/{check['nStable']}), "
+        f"e-values harm {check['eHarm']} good {check['ePass']}"
         for check in checks
-    ]
-    return "; ".join(texts)
+    )
 
 
 def set_up(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Obj = dict[str, Any]
 
+REPOSITORY = Path(__file__).parent.parent.parent
 COMMAND_LIMIT_SECONDS = 120
 LOOK_SECONDS = 1.0
 CHANGE_SECONDS = 4.0
@@ -55,18 +56,17 @@ class Stage:
 
     # ---- commands ---------------------------------------------------------------------------
 
-    def kubectl(self, *arguments: str, text: str | None = None, shown: bool = True) -> str:
+    def kubectl(self, *arguments: str, shown: bool = True) -> str:
         """Run kubectl in the namespace, print the command, and return its output.
 
         Raises:
             DidNotHappen: the command failed; the message is what it said.
         """
         if shown:
-            line = shlex.join([*self.base, *arguments])
-            print(f"  $ {line}" if text is None else f"  $ {line}   # from the demo", flush=True)
+            print(f"  $ {shlex.join([*self.base, *arguments])}", flush=True)
         done = subprocess.run(
             [*self.base, *arguments],
-            input=text,
+            cwd=REPOSITORY,
             capture_output=True,
             text=True,
             env=self.environment,
