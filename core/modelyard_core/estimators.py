@@ -75,7 +75,7 @@ class Parameter:
                 return None if text == NONE else text
         elif self.optional and text == NONE:
             return None
-        elif re.match(self.pattern, text):
+        elif re.fullmatch(self.pattern, text):
             value = int(text) if self.kind is Kind.INTEGER else float(text)
             if math.isfinite(value) and self.minimum <= value <= self.maximum:
                 return value

@@ -113,7 +113,7 @@ class Pipeline:
 
     estimator: str
     params: Mapping[str, str] = field(default_factory=dict)
-    """Parameter → value as text; types come from `estimators.PARAMETERS`."""
+    """Parameter → value as text; types come from `estimators.ESTIMATORS`."""
     seed: int = 42
 
 
