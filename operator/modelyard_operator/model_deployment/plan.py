@@ -27,9 +27,11 @@ from modelyard_operator.model_deployment.observed import Observed
 from modelyard_operator.model_deployment.scene import Scene
 
 AT_ONCE = timedelta(0)
-SOON = timedelta(milliseconds=250)
-PATIENT = timedelta(seconds=1)
-SOON_FOR = timedelta(seconds=5)
+LOOKS = (
+    (timedelta(seconds=5), timedelta(milliseconds=250)),
+    (timedelta(minutes=1), timedelta(seconds=1)),
+)
+"""How often routers are asked whether they have applied a table, by its age."""
 PODS_LOOK = timedelta(seconds=10)
 DRAIN_LOOK = timedelta(seconds=1)
 
@@ -150,9 +152,8 @@ def _route_look(status: ModelDeploymentStatus, scene: Scene) -> timedelta | None
     if scene.routers.is_everywhere and scene.routers.is_over:
         return None
     written = seen.routes.written_at
-    if written is None or seen.now - written < SOON_FOR:
-        return SOON
-    return PATIENT
+    age = seen.now - written if written is not None else AT_ONCE
+    return next((look for limit, look in LOOKS if age < limit), PODS_LOOK)
 
 
 def _attempt_look(status: ModelDeploymentStatus, scene: Scene) -> timedelta | None:

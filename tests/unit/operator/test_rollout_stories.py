@@ -491,3 +491,93 @@ def test_a_candidate_that_fails_while_it_takes_all_traffic_is_turned_back():
     world.run(20)
 
     assert (world.phase, world.stable) == ("Aborted", 1)
+
+
+def test_a_candidate_that_loses_its_pods_while_it_is_promoted_is_turned_back():
+    world = ramping(0, spec=rollout(steps=[{"weight": 50}]))
+    world.routers[1].applies = False
+    world.run(60, until=lambda w: w.phase == "Promoting")
+    world.broken.add(world.rollout["revision"])
+    world.run(5)
+
+    world.routers[1].applies = True
+    world.run(20)
+
+    assert (world.phase, world.last["reason"]) == ("Aborted", "CandidateNotReady")
+
+
+def test_a_first_revision_that_loses_its_pods_waits_for_them():
+    world = World()
+    world.routers[0].applies = world.routers[1].applies = False
+    world.run(3)
+    assert world.phase == "Promoting"
+    world.broken.add(world.rollout["revision"])
+    world.run(6)
+    assert world.phase == "Provisioning"
+
+    world.broken.clear()
+    world.routers[0].applies = world.routers[1].applies = True
+    world.run(10)
+
+    assert (world.phase, world.stable) == ("Idle", 1)
+
+
+def test_a_person_pauses_and_resumes():
+    world = ramping(1)
+    world.act(f"pause@{world.rollout['attempt']}")
+    world.run(60)
+    assert (world.phase, world.rollout["step"]["index"]) == ("Paused", 1)
+
+    world.act(f"resume@{world.rollout['attempt']}")
+    world.run(300, until=ended)
+
+    assert world.stable == 2
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [("pause", "waits at a pause step already"), ("retry", "is under way")],
+)
+def test_a_pause_step_refuses_what_makes_no_sense(verb, words):
+    world = ramping(1, spec=rollout(steps=[{"weight": 5}, {"pause": {}}]))
+    world.act(f"{verb}@{world.rollout['attempt']}")
+
+    world.run(2)
+
+    assert words in world.told("ActionRefused")[0]
+
+
+def test_a_candidate_without_all_its_pods_cannot_be_promoted():
+    world = ramping(1)
+    world.edit(replicas=3)
+    world.broken.add(world.rollout["revision"])
+
+    world.act(f"promote@{world.rollout['attempt']}")
+    world.run(2)
+
+    assert "not all pods" in world.told("ActionRefused")[0]
+
+
+def test_a_retry_of_what_is_not_wanted_any_more_is_refused():
+    world = serving()
+    world.add_version(2, failing=1.0)
+    world.run(120)
+    attempt = world.last["attempt"]
+    world.edit(model={"training": "rain", "version": 1})
+
+    world.act(f"retry@{attempt}")
+    world.run(5)
+
+    assert "does not ask for" in world.told("ActionRefused")[0]
+
+
+def test_an_attempt_that_is_turned_back_cannot_be_aborted_again():
+    world = ramping(1)
+    world.routers[1].applies = False
+    world.act(f"abort@{world.rollout['attempt']}")
+    world.run(5)
+
+    world.act(f"abort@{world.rollout['attempt']}/again")
+    world.run(2)
+
+    assert "turned back already" in world.told("ActionRefused")[0]
