@@ -9,6 +9,7 @@ import pytest
 
 from modelyard_operator.naming import LEASE_NAME
 from support import api_server as api_servers
+from support import cel
 from support.api_proxy import Proxy
 from support.cel import drift_monitor, model_deployment, model_training, model_version
 from support.operator_process import Operator, operator, until
@@ -86,30 +87,42 @@ def test_a_frozen_leader_ends_when_it_wakes(server, pair):
     assert holder(server) == "two"
 
 
-def test_a_moment_without_api_server_is_survived(server, tmp_path):
-    namespace = server.namespace("moment")
+@pytest.fixture
+def behind_proxy(server, tmp_path, request):
+    """A leader at work that reaches its API server through a proxy, and the proxy."""
+    path = f"{OWN}/{server.namespace(request.node.name.replace('_', '-')[:60].strip('-'))}"
     proxy = Proxy(server, lambda: None, set())
-    with operator(proxy.kubeconfig(tmp_path, server.token), tmp_path, "moment") as replica:
-        until("it leads", replica.leads)
-        proxy.cut()
-        until("it has noticed", lambda: replica.sample(UNANSWERED) > 0)
-        proxy.reconnect()
-        path = f"{OWN}/{namespace}/driftmonitors"
-        server.call("POST", path, drift_monitor.VALID)
-
-        until("it goes on", lambda: observed(server.call("GET", f"{path}/rain")))
-        assert replica.process.poll() is None
+    kubeconfig = proxy.kubeconfig(tmp_path, server.token)
+    with operator(kubeconfig, tmp_path, "behind-proxy") as replica:
+        watch(server, path, "first")
+        yield replica, proxy, path
     proxy.close()
 
 
-def test_a_leader_that_cannot_renew_ends(server, tmp_path):
-    proxy = Proxy(server, lambda: None, set())
-    with operator(proxy.kubeconfig(tmp_path, server.token), tmp_path, "cut-off") as replica:
-        until("it leads", replica.leads)
-        proxy.cut()
+def watch(server, path, name):
+    """Make an object and wait until the operator has seen it."""
+    monitors = f"{path}/driftmonitors"
+    server.call("POST", monitors, cel.changed(drift_monitor.VALID, {"metadata.name": name}))
+    until(f"{name} is seen", lambda: observed(server.call("GET", f"{monitors}/{name}")))
 
-        assert replica.process.wait(60) == 3
-    proxy.close()
+
+def test_a_moment_without_api_server_is_survived(server, behind_proxy):
+    replica, proxy, path = behind_proxy
+    proxy.cut()
+    until("it has noticed", lambda: replica.sample(UNANSWERED) > 0)
+
+    proxy.reconnect()
+
+    watch(server, path, "second")
+    assert replica.process.poll() is None
+
+
+def test_a_leader_that_cannot_renew_ends(behind_proxy):
+    replica, proxy, _ = behind_proxy
+
+    proxy.cut()
+
+    assert replica.process.wait(60) == 3
 
 
 def test_a_standby_that_is_told_to_stop_leaves_the_lease_alone(server, pair):
