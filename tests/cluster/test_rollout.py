@@ -57,7 +57,7 @@ def training() -> Obj:
 def deployment(name: str = NAME, *, image: str | None = None, mark: str = "1", **rollout) -> Obj:
     """Return a ModelDeployment; another mark is another revision of the same model."""
     runtime = {
-        "env": [{"name": "MARK", "value": mark}, {"name": "MODELYARD_WORKERS", "value": "1"}],
+        "env": [{"name": "MODE", "value": mark}, {"name": "MODELYARD_WORKERS", "value": "1"}],
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
     }
     return {
@@ -189,6 +189,21 @@ def test_without_a_mirror_clients_see_only_the_errors_of_the_bad_version_itself(
     assert seen.errors.get(candidate, 0) <= 0.4 * seen.requests
 
 
+def test_a_version_that_never_answers_is_turned_back_before_any_client_sees_it(
+    kube: Kube, load: Load, broken: str
+):
+    stable = kube.get("mdeploy", NAME)["status"]["stable"]
+    before = load.read()
+
+    status = finish(kube, roll(kube, deployment(mark="hang", image=broken)))
+    seen = load.read() - before
+
+    assert status["lastAttempt"]["outcome"] == "Aborted"
+    assert status["lastAttempt"]["analysis"][0]["badCanary"] > 0
+    assert (status["phase"], status["stable"]) == ("Aborted", stable)
+    assert seen.failures == 0, seen
+
+
 def test_a_version_that_never_gets_ready_is_turned_back(kube: Kube, load: Load):
     stable = kube.get("mdeploy", NAME)["status"]["stable"]
     before = load.read()
@@ -305,7 +320,7 @@ def test_a_revision_that_was_stable_comes_back_without_steps(kube: Kube, load: L
     before = load.read()
     records = kube.status("mdeploy", NAME)["revisions"]
     earlier = next(r for r in records[1:] if "promotedAt" in r)
-    mark = next(v["value"] for v in earlier["runtime"]["env"] if v["name"] == "MARK")
+    mark = next(v["value"] for v in earlier["runtime"]["env"] if v["name"] == "MODE")
 
     status = finish(kube, roll(kube, deployment(mark=mark)))
     seen = load.read() - before

@@ -1,4 +1,7 @@
-"""A serving image whose server looks healthy and answers every inference with 500."""
+"""A serving image whose server looks healthy and is not.
+
+It answers every inference with 500, or never where its environment says `MODE=hang`.
+"""
 
 import json
 import subprocess
@@ -11,6 +14,8 @@ from hack.images import buildah, node
 REPOSITORY = "modelyard.dev/broken-serving"
 PROGRAM = """\
 #!/opt/modelyard/bin/python
+import os
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -28,13 +33,20 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200)
 
     def do_POST(self):
+        if os.environ.get("MODE", "").startswith("hang"):
+            time.sleep(3600)
         self.answer(500)
 
     def log_message(self, *_):
         pass
 
 
-ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
+Server(("", 8080), Handler).serve_forever()
 """
 
 
