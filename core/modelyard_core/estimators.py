@@ -166,9 +166,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
 }
 
 
-def parse_params(
-    estimator: str, task: str, params: Mapping[str, str]
-) -> dict[str, ParameterValue]:
+def parse_params(estimator: str, task: str, params: Mapping[str, str]) -> dict[str, ParameterValue]:
     """Return every parameter of the estimator as a value, defaults filled in.
 
     >>> parse_params("Logistic", "Classification", {"C": "0.5"})["C"]

@@ -24,6 +24,8 @@ from modelyard_monitor.watches import find
 from support import drift
 from support.sketch_server import SketchServer
 
+pytestmark = pytest.mark.slow
+
 PROFILE = drift.a_profile()
 KILLS = 3
 PATIENCE = 20

@@ -9,6 +9,8 @@ from modelyard_core.runs import ExitCode, Verdict
 from support import killing
 from support import training_runs as runs
 
+pytestmark = pytest.mark.slow
+
 REQUEST = runs.a_request(features=runs.FEATURES[:2])
 
 

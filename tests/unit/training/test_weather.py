@@ -30,6 +30,8 @@ from modelyard_training.evaluate import area_under_roc
 from modelyard_training.scoring import OnnxModel
 from support import training_runs as runs
 
+pytestmark = pytest.mark.slow
+
 PREPARE = Path(__file__).parents[3] / "examples" / "weather" / "prepare.py"
 BOOSTED = Pipeline(
     "HistGradientBoosting", {"learning_rate": "0.05", "max_iter": "200", "max_leaf_nodes": "15"}
