@@ -30,7 +30,7 @@ FAILED = "Failed"
 SUPPRESSED = "Suppressed"
 SUPERSEDED = "Superseded"
 WITHDRAWN = "Withdrawn"
-WITHOUT_RUN = frozenset({SUPPRESSED, SUPERSEDED, WITHDRAWN})
+WITHOUT_RUN = frozenset({SUPPRESSED, SUPERSEDED, WITHDRAWN, UNCHANGED})
 """Outcomes of requests that nothing was trained for."""
 
 
