@@ -1,9 +1,12 @@
 """`modelyard-router serve` (the agent), `envoy` (becomes Envoy), `drain` (Envoy's preStop hook)."""
 
 import argparse
+import contextlib
 import logging
 import os
+import queue
 import signal
+import sys
 import threading
 
 from modelyard_router import launch, logs
@@ -14,6 +17,7 @@ from modelyard_router.http_server import AgentServer
 from modelyard_router.settings import Settings, from_environment
 
 log = logging.getLogger("modelyard_router")
+PATIENCE_SECONDS = 1.0
 
 
 def main() -> None:
@@ -27,16 +31,33 @@ def main() -> None:
 
 
 def serve(settings: Settings) -> None:
-    """Run the agent until SIGTERM."""
-    stop = threading.Event()
+    """Run the agent until SIGTERM, or until it fails."""
+    # A handler runs between two instructions of the main thread, maybe while that holds the lock of
+    # an Event or a Condition; a SimpleQueue may be filled at any moment.
+    asked: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         # process 1 of a container has no default action
-        signal.signal(number, lambda *_: stop.set())
-    agent = Agent(settings)
+        signal.signal(number, lambda number, _: asked.put(number))
+    stop, agent = threading.Event(), Agent(settings)
     server = AgentServer(settings.agent_port, agent, EnvoyAdmin(settings.admin_port))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    agent.run(stop)
+    work = threading.Thread(target=agent.run, args=(stop,), daemon=True)
+    work.start()
+    has_failed = _wait(asked, work)
+    stop.set()
+    work.join(PATIENCE_SECONDS)
     server.shutdown()
+    if has_failed:
+        sys.exit("the agent has failed")
+
+
+def _wait(asked: queue.SimpleQueue[int], work: threading.Thread) -> bool:
+    """Wait until somebody asks to stop (False) or the work has ended by itself (True)."""
+    while work.is_alive():
+        with contextlib.suppress(queue.Empty):
+            asked.get(timeout=PATIENCE_SECONDS)
+            return False
+    return True
 
 
 def become_envoy(settings: Settings) -> None:
