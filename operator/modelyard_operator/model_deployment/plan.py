@@ -37,7 +37,11 @@ DRAIN_LOOK = timedelta(seconds=1)
 
 
 def decide(obj: ModelDeployment, seen: Observed) -> Decision:
-    """Return what this pass does."""
+    """Return what this pass does.
+
+    A transition is persisted before anything acts on it: a crash in between would else leave the
+    routers at a step that the status has not reached.  Only taking traffic away does not wait.
+    """
     before = obj.status or ModelDeploymentStatus()
     scene = _scene(obj, before, seen)
     after, answer = commands.handle(before, scene)
@@ -45,10 +49,14 @@ def decide(obj: ModelDeployment, seen: Observed) -> Decision:
         after = rollout.advance(before, scene)
     after = told.fill(cleaning.tidy(after, scene), scene)
     events = news.of(before, after, answer)
+    has_moved = _has_moved(before, after)
+    is_leaving = after.rollout is not None and after.rollout.stage is Stage.ABORTING
+    if has_moved and not is_leaving:
+        return Decision(tuple(events), told.as_json(after), AT_ONCE)
     return Decision(
         actions=(*_actions(after, scene), *events),
         status=told.as_json(after),
-        requeue_after=AT_ONCE if _has_moved(before, after) else _next_look(after, scene),
+        requeue_after=AT_ONCE if has_moved else _next_look(after, scene),
     )
 
 
