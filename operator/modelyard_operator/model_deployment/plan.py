@@ -50,14 +50,22 @@ def decide(obj: ModelDeployment, seen: Observed) -> Decision:
     after = told.fill(cleaning.tidy(after, scene), scene)
     events = news.of(before, after, answer)
     has_moved = _has_moved(before, after)
-    is_leaving = after.rollout is not None and after.rollout.stage is Stage.ABORTING
-    if has_moved and not is_leaving:
+    if has_moved and not _takes_away(after):
         return Decision(tuple(events), told.as_json(after), AT_ONCE)
     return Decision(
         actions=(*_actions(after, scene), *events),
         status=told.as_json(after),
         requeue_after=AT_ONCE if has_moved else _next_look(after, scene),
     )
+
+
+def _takes_away(status: ModelDeploymentStatus) -> bool:
+    """Return whether a candidate is losing its traffic: turned back, or without a ready pod."""
+    attempt = status.rollout
+    if attempt is None:
+        return False
+    is_blocked = attempt.step is not None and attempt.step.blocked_since is not None
+    return attempt.stage is Stage.ABORTING or is_blocked
 
 
 def _scene(obj: ModelDeployment, before: ModelDeploymentStatus, seen: Observed) -> Scene:
