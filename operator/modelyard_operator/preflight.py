@@ -5,7 +5,7 @@ kopf would wait for a missing kind for ever, and retry a missing permission for 
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from modelyard_core.errors import ModelyardError
@@ -31,7 +31,15 @@ class Probe(Protocol):
         ...
 
 
-async def check(api: Probe, watched: Iterable[Resource], namespaces: tuple[str, ...]) -> None:
+Sleep = Callable[[float], Awaitable[None]]
+
+
+async def check(
+    api: Probe,
+    watched: Iterable[Resource],
+    namespaces: tuple[str, ...],
+    sleep: Sleep = asyncio.sleep,
+) -> None:
     """Wait for the API server, then see that everything that will be watched can be.
 
     Raises:
@@ -39,10 +47,10 @@ async def check(api: Probe, watched: Iterable[Resource], namespaces: tuple[str, 
     """
     for resource in watched:
         for namespace in namespaces or (None,):
-            await _check_one(api, resource, namespace)
+            await _check_one(api, resource, namespace, sleep)
 
 
-async def _check_one(api: Probe, resource: Resource, namespace: str | None) -> None:
+async def _check_one(api: Probe, resource: Resource, namespace: str | None, sleep: Sleep) -> None:
     attempt = 0
     while True:
         try:
@@ -53,7 +61,7 @@ async def _check_one(api: Probe, resource: Resource, namespace: str | None) -> N
             wait = _WAITS[min(attempt, len(_WAITS) - 1)]
             log.warning("again in %.0f s: %s", wait, error)
         attempt += 1
-        await asyncio.sleep(wait)
+        await sleep(wait)
 
 
 def _missing(resource: Resource, error: ApiError) -> str:

@@ -9,18 +9,18 @@ AGENT_PORT = 9903
 class RouterAgents:
     """Asks the agent of one pod by the pod's address."""
 
-    def __init__(self, client: JsonClient) -> None:
+    def __init__(self, client: JsonClient, port: int = AGENT_PORT) -> None:
         self._client = client
+        self._port = port
 
     async def state(self, address: str) -> RouterState | None:
         """Return what the agent has applied; None: no answer."""
-        return await self._client.ask(RouterState, "GET", f"{_root(address)}/v1/routes")
+        return await self._client.ask(RouterState, "GET", f"{self._root(address)}/v1/routes")
 
     async def counters(self, address: str) -> RouterCounters | None:
         """Return the counters of the pod; None: no answer."""
-        return await self._client.ask(RouterCounters, "GET", f"{_root(address)}/v1/counters")
+        return await self._client.ask(RouterCounters, "GET", f"{self._root(address)}/v1/counters")
 
-
-def _root(address: str) -> str:
-    host = f"[{address}]" if ":" in address else address
-    return f"http://{host}:{AGENT_PORT}"
+    def _root(self, address: str) -> str:
+        host = f"[{address}]" if ":" in address else address
+        return f"http://{host}:{self._port}"

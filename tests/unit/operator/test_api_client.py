@@ -1,5 +1,3 @@
-import asyncio
-
 import pytest
 
 from modelyard_operator import preflight
@@ -98,15 +96,14 @@ async def test_what_is_missing_is_said_in_one_sentence(resource, error, sentence
     assert str(missing.value) == sentence
 
 
-async def test_an_api_server_that_is_away_is_waited_for(monkeypatch):
+async def test_an_api_server_that_is_away_is_waited_for():
     waits = []
 
     async def no_sleep(seconds):
         waits.append(seconds)
 
-    monkeypatch.setattr(asyncio, "sleep", no_sleep)
     server = Server(*[ApiError(0, "NoAnswer", "down")] * 7)
 
-    await preflight.check(server, [resources.JOB], ())
+    await preflight.check(server, [resources.JOB], (), no_sleep)
 
     assert waits == [1, 2, 4, 8, 15, 15, 15]
