@@ -103,10 +103,6 @@ ROWS = (
         breaks={"spec.target": "temperature"},
     ),
     Row(
-        "label, probabilities and prediction name the model's outputs; rename the feature",
-        breaks={"spec.features.0.name": "label"},
-    ),
-    Row(
         "missing: Native works with HistGradientBoosting only; use missing: ImputeMedian",
         breaks={"spec.features.0.missing": "Native", f"{PIPELINE}.estimator": "Logistic"},
         keeps={"spec.features.0.missing": "Native"},

@@ -317,11 +317,6 @@ class ModelTrainingSpec(ApiModel):
             "the target must not be one of the features; remove it from features",
         ),
         Cel(
-            "!self.features.exists(feature, feature.name in ['label', 'probabilities', "
-            "'prediction'])",
-            "label, probabilities and prediction name the model's outputs; rename the feature",
-        ),
-        Cel(
             "self.pipeline.estimator == 'HistGradientBoosting' || !self.features.exists(feature, "
             "has(feature.missing) && feature.missing == 'Native')",
             "missing: Native works with HistGradientBoosting only; use missing: ImputeMedian",
