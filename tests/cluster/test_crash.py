@@ -54,6 +54,7 @@ def test_a_kill_after_every_write_changes_nothing(tell, story):
 
     killed = tell(story, set(range(1, 500)))
 
-    assert killed.deaths >= len(undisturbed.writes) - 5
+    # An operator that dies all the time writes fewer of the states in between, never fewer objects.
+    assert killed.deaths > len(undisturbed.writes) // 2
     assert killed.objects == undisturbed.objects
     assert {name: n for name, n in killed.created.items() if n > 1} == {}
