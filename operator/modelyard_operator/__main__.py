@@ -6,6 +6,7 @@ import sys
 
 from modelyard_operator import bootstrap, settings, telemetry
 from modelyard_operator.drift_monitor.controller import KIND as DRIFT_MONITOR
+from modelyard_operator.health import CannotListen
 from modelyard_operator.model_deployment.controller import KIND as MODEL_DEPLOYMENT
 from modelyard_operator.model_training.controller import KIND as MODEL_TRAINING
 from modelyard_operator.model_version.controller import KIND as MODEL_VERSION
@@ -24,7 +25,7 @@ def main() -> None:
         wanted = settings.read()
         telemetry.configure_logs(wanted.log_level)
         code = asyncio.run(bootstrap.run(wanted, KINDS))
-    except (settings.BadSettings, NotInstalled) as error:
+    except (settings.BadSettings, NotInstalled, CannotListen) as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 (the sentence is enough)
         code = NOT_CONFIGURED
     sys.exit(code)

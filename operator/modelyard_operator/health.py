@@ -11,6 +11,7 @@ from typing import Self
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from modelyard_core.errors import ModelyardError
 from modelyard_operator.lease import Lease
 from modelyard_operator.telemetry import Telemetry
 from modelyard_operator.work_queue import WorkQueue
@@ -56,6 +57,10 @@ class Health:
         return None
 
 
+class CannotListen(ModelyardError):
+    """A port of ours is taken."""
+
+
 class Endpoints:
     """The HTTP servers of probes and metrics; use as an async context manager."""
 
@@ -75,10 +80,14 @@ class Endpoints:
         metrics = web.Application()
         metrics.router.add_get("/metrics", self._metrics)
         for application, port in zip((probes, metrics), self._ports, strict=True):
-            runner = web.AppRunner(application, access_log=None)
+            runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
             await runner.setup()
-            await web.TCPSite(runner, port=port, shutdown_timeout=0.5).start()
             self._runners.append(runner)
+            try:
+                await web.TCPSite(runner, port=port).start()
+            except OSError as error:
+                await self.__aexit__()
+                raise CannotListen(f"cannot listen on port {port}: {error.strerror}") from error
             self.addresses.append(runner.addresses[0][:2])
         return self
 

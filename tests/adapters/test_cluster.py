@@ -12,6 +12,7 @@ from modelyard_operator.api import resources
 from modelyard_operator.ports import ApiError
 from modelyard_operator.telemetry import Telemetry
 from support import api_server as api_servers
+from support.ports import free_port
 
 pytestmark = pytest.mark.cluster
 
@@ -254,7 +255,7 @@ async def test_who_may_not_is_told_so(api_server, namespace, telemetry, tmp_path
 
 async def test_an_api_server_that_is_away_is_an_error_of_its_own(telemetry, tmp_path):
     kubeconfig = tmp_path / "nobody"
-    api_servers.write_kubeconfig(kubeconfig, f"http://127.0.0.1:{api_servers.free_port()}", "x")
+    api_servers.write_kubeconfig(kubeconfig, f"http://127.0.0.1:{free_port()}", "x")
     identity = await credentials.load(str(kubeconfig))
     async with KubernetesApi(identity, telemetry, TokenBucket(9, 9, time.monotonic)) as api:
         with pytest.raises(ApiError, match="does not answer") as refused:

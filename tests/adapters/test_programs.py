@@ -13,8 +13,8 @@ from modelyard_operator.adapters import json_http
 from modelyard_operator.adapters.json_http import MAX_BYTES, JsonClient
 from modelyard_operator.adapters.monitor_http import MonitorService
 from modelyard_operator.adapters.router_http import RouterAgents
-from support.api_server import free_port
 from support.loop import START
+from support.ports import free_port
 
 WATCH = Watch(
     deployment="rain",

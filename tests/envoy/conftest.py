@@ -3,6 +3,7 @@
 import pytest
 
 from support import envoy
+from support.ports import free_port
 
 ADDRESSES = {"rain-a": "127.0.0.2", "rain-b": "127.0.0.3", "rain-c": "127.0.0.4"}
 
@@ -23,7 +24,7 @@ def names():
 
 @pytest.fixture
 def backends():
-    port = envoy.free_port("127.0.0.2")
+    port = free_port("127.0.0.2")
     found = {name: envoy.Backend(address, port) for name, address in ADDRESSES.items()}
     yield found
     for backend in found.values():

@@ -10,7 +10,8 @@ import threading
 from modelyard_core import codec
 from modelyard_router import launch
 from modelyard_router.drain import drain
-from support.envoy import PATIENCE, eventually, free_port, table
+from support.envoy import PATIENCE, eventually, table
+from support.ports import free_port
 
 
 def test_envoy_accepts_its_bootstrap(router):

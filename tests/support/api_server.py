@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard_operator.api import crds
+from support.ports import free_port
 
 Obj = dict[str, Any]
 
@@ -121,13 +121,6 @@ def running(folder: Path) -> Iterator[ApiServer]:
             process.kill()
             process.wait()
         shutil.rmtree(folder / "etcd", ignore_errors=True)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _write_files(server: ApiServer) -> None:

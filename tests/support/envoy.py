@@ -21,6 +21,7 @@ from modelyard_router.agent import Agent
 from modelyard_router.http_server import AgentServer
 from modelyard_router.settings import Settings
 from modelyard_router.waiting import until
+from support.ports import free_port
 
 PATIENCE = 20.0
 INFER = "/v2/models/rain/infer"
@@ -146,12 +147,6 @@ def stuck_backend(address: str, port: int) -> Iterator[None]:
 
 
 # ---- the router ------------------------------------------------------------------------------------
-
-
-def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
 
 
 def table(version, *, canary=None, weight=0, mirror=None, percent=100, stable="rain-a"):

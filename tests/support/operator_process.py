@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.api_server import free_port
+from support.ports import free_port
 
 LIMIT_SECONDS = 120.0
 LEADER = "modelyard_leader 1.0"

@@ -9,6 +9,7 @@ from modelyard_operator.api import conditions
 from modelyard_operator.api.v1alpha1.drift_monitor import (
     DriftMonitor,
     DriftMonitorStatus,
+    EpisodeStatus,
     Reference,
 )
 from modelyard_operator.drift_monitor import explain, reasons, retraining, telling, watching
@@ -61,6 +62,8 @@ def _told(monitor: DriftMonitor, before: DriftMonitorStatus, world: Observed) ->
     reference = before.reference
     if reference is None or reference.digest != served.digest:
         before = before.model_copy(update={"windows": ()})
+        if reference is not None:
+            before = _rebased(before, world)
         reference = Reference(
             revision=served.revision, version=served.version, digest=served.digest, since=world.now
         )
@@ -80,6 +83,17 @@ def _told(monitor: DriftMonitor, before: DriftMonitorStatus, world: Observed) ->
             "budget": telling.budget(report, spec),
         }
     return before.model_copy(update=changes)
+
+
+def _rebased(before: DriftMonitorStatus, world: Observed) -> DriftMonitorStatus:
+    """Return the status when another version serves: drift from the one before is over."""
+    episode = before.episode
+    if episode is None or episode.state is EpisodeState.STABLE:
+        return before
+    over = EpisodeStatus(
+        number=episode.number, state=EpisodeState.STABLE, since=world.now.replace(microsecond=0)
+    )
+    return before.model_copy(update={"episode": over, "drifting": ""})
 
 
 def _events(before: DriftMonitorStatus, after: DriftMonitorStatus) -> tuple[Emit, ...]:

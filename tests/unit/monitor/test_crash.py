@@ -4,7 +4,6 @@ import asyncio
 import json
 import multiprocessing
 import random
-import socket
 import threading
 import time
 import urllib.error
@@ -22,6 +21,7 @@ from modelyard_monitor.layout import Layout
 from modelyard_monitor.settings import Settings
 from modelyard_monitor.watches import find
 from support import drift
+from support.ports import free_port
 from support.sketch_server import SketchServer
 
 pytestmark = pytest.mark.slow
@@ -52,12 +52,6 @@ def a_monitor(processes, settings):
     finally:
         process.kill()
         process.join()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def put(port, watch):

@@ -287,6 +287,19 @@ def test_another_version_that_serves_ends_the_request():
     assert (scene.last["outcome"], scene.last["reason"]) == ("Superseded", "AnotherVersionServes")
 
 
+def test_a_promotion_ends_the_drift_before_the_monitor_has_rebased():
+    scene = seen(report=drifting())
+    scene.see(answers=(blessed(),))
+
+    for _ in range(2):
+        scene.see(deployment=scene.deployment(served=V2))
+
+    assert (scene.last["outcome"], scene.phase) == ("Promoted", "Cooldown")
+    assert (scene.status["episode"]["number"], scene.status["episode"]["state"]) == (1, "Stable")
+    assert scene.status.get("drifting", "") == ""
+    assert scene.events.count("Drifting") == 1
+
+
 def test_a_drift_that_ends_before_anybody_acts_takes_its_request_back():
     scene = seen(report=drifting())
 

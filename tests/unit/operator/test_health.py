@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from modelyard_operator.health import Health
+from modelyard_operator.health import CannotListen, Endpoints, Health
 from modelyard_operator.kind import Key
 from modelyard_operator.telemetry import JsonFormatter, Telemetry
 from modelyard_operator.work_queue import WorkQueue
@@ -80,3 +80,12 @@ def test_a_log_line_is_one_json_document():
         "warning",
         "shop/rain",
     )
+
+
+async def test_a_port_that_is_taken_is_one_sentence(process):
+    async with Endpoints(process.health, Telemetry(), health_port=0, metrics_port=0) as first:
+        taken = first.addresses[0][1]
+        second = Endpoints(process.health, Telemetry(), health_port=0, metrics_port=taken)
+
+        with pytest.raises(CannotListen, match=f"cannot listen on port {taken}: "):
+            await second.__aenter__()
