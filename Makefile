@@ -50,7 +50,7 @@ crds: $(READY) ## Write the CRDs from the API types, and what is generated from 
 
 LOCK = uv pip compile --quiet --generate-hashes --no-annotate --no-emit-index-url \
   --no-emit-find-links --python-version 3.11 --custom-compile-command "make lock"
-ROOMS := operator training serving router monitor
+ROOMS := operator training serving scoring router monitor
 
 .PHONY: lock
 lock: ## Lock the requirements anew, with hashes and without index addresses (needs uv)
