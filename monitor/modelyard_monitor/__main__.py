@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import uvicorn
 
-from modelyard_monitor import logs
+from modelyard_core import logs
 from modelyard_monitor.app import create_app
 from modelyard_monitor.collector import Collector, http_fetch, resolve
 from modelyard_monitor.database import Database
@@ -49,7 +49,7 @@ async def serve(settings: Settings) -> None:
 def main() -> None:
     """Run the monitor."""
     settings = read_settings()
-    logs.configure(settings.log_level)
+    logs.to_standard_error(settings.log_level)
     asyncio.run(serve(settings))
 
 

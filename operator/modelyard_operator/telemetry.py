@@ -1,12 +1,10 @@
-"""Every metric of the operator, and the form of its logs.
+"""Every metric of the operator, and how loud its logs are.
 
 The names are those of controller-runtime and client-go, so that existing dashboards fit.  No
 label ever names a custom resource.
 """
 
-import json
 import logging
-from datetime import UTC, datetime
 from functools import partial
 
 from prometheus_client import (
@@ -17,6 +15,8 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
+
+from modelyard_core import logs
 
 _RECONCILE = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _QUEUE = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300)
@@ -54,30 +54,9 @@ class Telemetry:
         )
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON document per line: time, level, logger, message, and the fields given as extra."""
-
-    _FIELDS = ("controller", "object", "result")
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line |= {field: getattr(record, field) for field in self._FIELDS if hasattr(record, field)}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
 def configure_logs(level: str) -> None:
     """Send the logs of this process to standard error as JSON."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logs.to_standard_error(level)
     # kopf tells of every event it sees; a line per transition is ours to write.
     for name in ("kopf", "aiohttp.access", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -80,7 +80,7 @@ class Workers:
         return "requeue_after"
 
     def _fail(self, key: Key, error: Exception) -> str:
-        where = {"controller": key.kind, "object": f"{key.namespace}/{key.name}"}
+        where = {"document": {"controller": key.kind, "object": f"{key.namespace}/{key.name}"}}
         if isinstance(error, ApiError) and error.code == _CONFLICT:
             self._queue.add_after(key, CONFLICT_SECONDS)
             return "conflict"

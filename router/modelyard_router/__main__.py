@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 
-from modelyard_router import launch, logs
+from modelyard_core import logs
+from modelyard_router import launch
 from modelyard_router.admin import EnvoyAdmin
 from modelyard_router.agent import Agent
 from modelyard_router.drain import drain

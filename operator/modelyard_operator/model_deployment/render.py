@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard_core import codec
 from modelyard_core.routes import ROUTES_FILE, RouteTable
-from modelyard_operator import naming
+from modelyard_operator import naming, pod_security
 from modelyard_operator.api import resources
 from modelyard_operator.api.resources import Obj
 from modelyard_operator.api.v1alpha1.common import Resources
@@ -23,7 +23,6 @@ from modelyard_operator.model_deployment.observed import (
 )
 from modelyard_operator.ports import Images
 
-USER = 65532
 SERVING_PORT = 8080
 ROUTER_PORT = 8080
 AGENT_PORT = 9903
@@ -40,28 +39,6 @@ DEFAULT_SERVING = {
 }
 ENVOY_RESOURCES = {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
 AGENT_RESOURCES = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
-
-_HARDENED = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
-
-
-def _pod_defaults(grace: int) -> Obj:
-    return {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": grace,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    }
 
 
 def _labels(obj: ModelDeployment, revision: str = "") -> dict[str, str]:
@@ -135,7 +112,7 @@ def _serving_pod(obj: ModelDeployment, record: RevisionRecord, images: Images) -
         "nodeSelector": runtime.node_selector,
         "tolerations": [toleration.to_json() for toleration in runtime.tolerations],
     }
-    pod = _pod_defaults(SERVING_GRACE_SECONDS) | {
+    pod = pod_security.pod(SERVING_GRACE_SECONDS) | {
         "initContainers": [_fetch(record, images)],
         "containers": [_serve(obj, record, images)],
         "volumes": [
@@ -164,7 +141,7 @@ def _fetch(record: RevisionRecord, images: Images) -> Obj:
             "requests": {"cpu": "50m", "memory": "64Mi"},
             "limits": {"memory": "256Mi"},
         },
-        "securityContext": _HARDENED,
+        "securityContext": pod_security.CONTAINER,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "model", "mountPath": MODEL_MOUNT},
@@ -191,7 +168,7 @@ def _serve(obj: ModelDeployment, record: RevisionRecord, images: Images) -> Obj:
         "env": [*ours, *theirs],
         "ports": [{"name": "http", "containerPort": SERVING_PORT}],
         "resources": _resources(record.runtime.resources),
-        "securityContext": _HARDENED,
+        "securityContext": pod_security.CONTAINER,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "lifecycle": {"preStop": {"sleep": {"seconds": 10}}},
         "startupProbe": _get(
@@ -287,7 +264,7 @@ def router_workload(obj: ModelDeployment, images: Images) -> Obj:
 
 def _router_pod(obj: ModelDeployment, images: Images) -> Obj:
     routes_name = naming.routes_name(obj.metadata.name)
-    return _pod_defaults(ROUTER_GRACE_SECONDS) | {
+    return pod_security.pod(ROUTER_GRACE_SECONDS) | {
         "initContainers": [_agent(images)],
         "containers": [_envoy(images)],
         "topologySpreadConstraints": [
@@ -315,7 +292,7 @@ def _agent(images: Images) -> Obj:
         "restartPolicy": "Always",
         "ports": [{"name": "agent", "containerPort": AGENT_PORT}],
         "resources": AGENT_RESOURCES,
-        "securityContext": _HARDENED,
+        "securityContext": pod_security.CONTAINER,
         "startupProbe": _get("/healthz", AGENT_PORT, periodSeconds=1, failureThreshold=60),
         "volumeMounts": [
             {"name": "xds", "mountPath": "/xds"},
@@ -333,7 +310,7 @@ def _envoy(images: Images) -> Obj:
         "command": ["modelyard-router", "envoy"],
         "ports": [{"name": "http", "containerPort": ROUTER_PORT}],
         "resources": ENVOY_RESOURCES,
-        "securityContext": _HARDENED,
+        "securityContext": pod_security.CONTAINER,
         "lifecycle": {"preStop": {"exec": {"command": ["modelyard-router", "drain"]}}},
         # Before the first table there is nothing to answer with: that is waiting, not failing.
         "startupProbe": _get(ready, ROUTER_PORT, periodSeconds=1, failureThreshold=86_400),

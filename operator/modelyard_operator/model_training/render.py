@@ -23,7 +23,7 @@ from modelyard_core.runs import (
     RunRequest,
     Split,
 )
-from modelyard_operator import naming, quantity
+from modelyard_operator import naming, pod_security, quantity
 from modelyard_operator.api import resources
 from modelyard_operator.api.resources import Obj
 from modelyard_operator.api.v1alpha1 import model_training as api
@@ -35,7 +35,6 @@ from modelyard_operator.model_training.observed import CONTAINER, REQUEST_ANNOTA
 
 COMPONENT = "training"
 TRIGGER_ANNOTATION = "modelyard.dev/trigger"
-USER = 65532
 DEFAULT_CPU = "500m"
 DEFAULT_MEMORY = "1Gi"
 SCRATCH_LIMIT = "4Gi"
@@ -218,17 +217,7 @@ def _pod(training: ModelTraining, run: RunStatus, world: Observed) -> Obj:
     }
     return {
         "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        **pod_security.pod(GRACE_SECONDS),
         "containers": [_container(training, world)],
         "volumes": [
             {"name": "request", "configMap": {"name": run.name}},
@@ -260,11 +249,7 @@ def _container(training: ModelTraining, world: Observed) -> Obj:
         "resources": container_resources(runtime.resources),
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": pod_security.CONTAINER,
         "volumeMounts": [
             {"name": "request", "mountPath": REQUEST_MOUNT, "readOnly": True},
             {"name": "data", "mountPath": DATA_MOUNT, "readOnly": True},

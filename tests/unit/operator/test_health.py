@@ -1,11 +1,8 @@
-import json
-import logging
-
 import pytest
 
 from modelyard_operator.health import CannotListen, Endpoints, Health
 from modelyard_operator.kind import Key
-from modelyard_operator.telemetry import JsonFormatter, Telemetry
+from modelyard_operator.telemetry import Telemetry
 from modelyard_operator.work_queue import WorkQueue
 from support.loop import VirtualTime
 
@@ -67,19 +64,6 @@ def test_a_leader_with_nothing_to_do_is_alive(process):
     process.lease.age = 1.0
 
     assert process.after(99_999) is None
-
-
-def test_a_log_line_is_one_json_document():
-    record = logging.LogRecord("x", logging.WARNING, "f", 1, "again in %s", ("2 s",), None)
-    record.object = "shop/rain"
-
-    line = json.loads(JsonFormatter().format(record))
-
-    assert (line["message"], line["level"], line["object"]) == (
-        "again in 2 s",
-        "warning",
-        "shop/rain",
-    )
 
 
 async def test_a_port_that_is_taken_is_one_sentence(process):

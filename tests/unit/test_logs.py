@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from modelyard_monitor.logs import JsonLines
+from modelyard_core.logs import JsonLines
 
 
 def test_a_record_is_one_line_of_json():
@@ -18,6 +18,15 @@ def test_a_record_is_one_line_of_json():
     (line,) = JsonLines().format(record).splitlines()
 
     entry = json.loads(line)
-    assert entry["time"] == "1970-01-01T00:00:00.000+00:00"
+    assert entry["time"] == "1970-01-01T00:00:00.000Z"
     assert (entry["level"], entry["message"]) == ("warning", 'no "pod"')
-    assert "ValueError" in entry["error"]
+    assert "ValueError" in entry["traceback"]
+
+
+def test_the_fields_of_a_document_follow():
+    record = logging.LogRecord("operator", logging.INFO, "f", 1, "again", (), None)
+    record.document = {"object": "shop/rain"}
+
+    entry = json.loads(JsonLines().format(record))
+
+    assert list(entry) == ["time", "level", "logger", "message", "object"]
