@@ -1,6 +1,7 @@
 """The routes, and nothing else: HTTP in, a call into the room, HTTP out."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version as version_of
 
 import orjson
@@ -14,11 +15,13 @@ from modelyard_core.roles import Role
 from modelyard_serving import clock, http_errors, protocol, request_body
 from modelyard_serving.errors import InvalidRequest, NotServed
 from modelyard_serving.gate import Gate
-from modelyard_serving.inference import Answer, Inference
+from modelyard_serving.inference import Computed, Inference
 from modelyard_serving.metrics import CONTENT_TYPE, Metrics
 from modelyard_serving.settings import Limits
 
 CLIENT_CLOSED_REQUEST = 499
+REQUEST_ID = "x-request-id"
+"""Names a request; the router's mirrored copies carry the same."""
 ROLES = {role.value: role for role in Role}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -111,22 +114,31 @@ def _add_model(app: FastAPI, gate: Gate) -> None:
         return _json({"name": inference.name, "ready": True})
 
 
-def _add_inference(app: FastAPI, gate: Gate, metrics: Metrics, limits: Limits) -> None:
-    async def answer(request: Request, role: Role) -> Answer:
-        inference = _served(gate, request)
-        if protocol.BINARY_HEADER in request.headers:
-            raise InvalidRequest(f"{protocol.BINARY_HEADER}: {protocol.NO_BINARY}")
-        return await inference.answer(await request_body.read(request, limits.max_body_bytes), role)
+async def _infer(gate: Gate, request: Request, limits: Limits, role: Role) -> tuple[bytes, int]:
+    """Return the answer's body, and for how many rows it is."""
+    inference = _served(gate, request)
+    if protocol.BINARY_HEADER in request.headers:
+        raise InvalidRequest(f"{protocol.BINARY_HEADER}: {protocol.NO_BINARY}")
+    body = await request_body.read(request, limits.max_body_bytes)
 
+    def write(computed: Computed) -> tuple[bytes, int]:
+        return inference.write(computed), computed.rows
+
+    sample_id = request.headers.get(REQUEST_ID)
+    read = partial(protocol.parse, body)
+    return await inference.answer(read, write, len(body), role, sample_id)
+
+
+def _add_inference(app: FastAPI, gate: Gate, metrics: Metrics, limits: Limits) -> None:
     async def infer(request: Request) -> Response:
         role = ROLES.get(request.headers.get(headers.ROLE, ""), Role.DIRECT)
         start = clock.perf_counter()
         code = 500
         with metrics.in_flight.track_inprogress():
             try:
-                answered = await answer(request, role)
-                metrics.rows(role, answered.rows)
-                response = Response(answered.body, media_type=http_errors.JSON)
+                body, rows = await _infer(gate, request, limits, role)
+                metrics.rows(role, rows)
+                response = Response(body, media_type=http_errors.JSON)
                 code = response.status_code
             except ModelyardError as error:
                 metrics.rejected(type(error).__name__)

@@ -7,6 +7,7 @@ from modelyard_core.signature import Tensor
 from modelyard_serving import codec, protocol
 from modelyard_serving.codec import Array
 from modelyard_serving.errors import InvalidRequest, TooLarge
+from modelyard_serving.protocol import InferRequest, RequestedOutput, RequestInput
 
 BATCH = "batch"
 """The symbol of a first dimension that varies and has no name: the rows of a request."""
@@ -29,7 +30,7 @@ class Bound:
     """A request that the model can run."""
 
     feeds: Mapping[str, Array]
-    outputs: tuple[str, ...]
+    outputs: tuple[RequestedOutput, ...]
     rows: int
 
 
@@ -41,7 +42,7 @@ class Contract:
     outputs: tuple[str, ...]
     max_rows: int
 
-    def bind(self, request: protocol.InferRequest) -> Bound:
+    def bind(self, request: InferRequest) -> Bound:
         """Return the arrays that the request holds, in the model's terms.
 
         Raises:
@@ -49,14 +50,18 @@ class Contract:
             TooLarge: more rows than a request may have.
         """
         self._check_names([tensor.name for tensor in request.inputs])
-        unknown = [name for name in request.outputs if name not in self.outputs]
+        rows = self._check_shapes(request.inputs)
+        feeds = {tensor.name: _decode(tensor) for tensor in request.inputs}
+        return Bound(feeds, self._outputs(request), rows)
+
+    def _outputs(self, request: InferRequest) -> tuple[RequestedOutput, ...]:
+        unknown = [asked.name for asked in request.outputs if asked.name not in self.outputs]
         if unknown:
             raise InvalidRequest(
                 f"the model has no output {unknown[0]!r}; it has {', '.join(self.outputs)}"
             )
-        rows = self._check_shapes(request.inputs)
-        feeds = {tensor.name: _decode(tensor) for tensor in request.inputs}
-        return Bound(feeds, request.outputs or self.outputs, rows)
+        every = (RequestedOutput(name, request.binary_output) for name in self.outputs)
+        return request.outputs or tuple(every)
 
     def _check_names(self, names: Sequence[str]) -> None:
         seen = set[str]()
@@ -72,7 +77,7 @@ class Contract:
         if missing:
             raise InvalidRequest(f"input {missing[0]!r} is missing")
 
-    def _check_shapes(self, tensors: Sequence[protocol.RequestInput]) -> int:
+    def _check_shapes(self, tensors: Sequence[RequestInput]) -> int:
         sizes: dict[str, tuple[int, str]] = {}
         batches = []
         for tensor in tensors:
@@ -94,7 +99,7 @@ class Contract:
         return rows
 
 
-def _check_tensor(tensor: protocol.RequestInput, wanted: Tensor) -> None:
+def _check_tensor(tensor: RequestInput, wanted: Tensor) -> None:
     what = f"input {tensor.name!r}"
     if tensor.datatype != wanted.datatype:
         raise InvalidRequest(f"{what} is {wanted.datatype}, not {tensor.datatype}")
@@ -109,7 +114,7 @@ def _check_tensor(tensor: protocol.RequestInput, wanted: Tensor) -> None:
         )
 
 
-def _decode(tensor: protocol.RequestInput) -> Array:
+def _decode(tensor: RequestInput) -> Array:
     decode = codec.decode
     if tensor.parameters.get(protocol.NULL_IS_MISSING) is True:
         decode = codec.decode_with_missing

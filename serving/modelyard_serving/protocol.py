@@ -30,22 +30,35 @@ NO_BINARY = "binary tensors are not supported by this server; send and ask for J
 
 @dataclass(frozen=True, slots=True)
 class RequestInput:
-    """One input tensor as it was sent."""
+    """One input tensor as it was sent: exactly one of `data` and `raw` holds its elements."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: Any
+    data: Any = None
+    """The JSON value, nested or flat; or a flat list of values from another transport."""
+    raw: bytes | memoryview | None = None
+    """The elements as a binary tensor, little-endian and row-major."""
     parameters: Parameters = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """One output that is asked for, and whether its elements come back as a binary tensor."""
+
+    name: str
+    binary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class InferRequest:
-    """One inference request; `outputs` empty means all."""
+    """One inference request; `outputs` empty means all, binary if `binary_output` says so."""
 
     inputs: tuple[RequestInput, ...]
-    outputs: tuple[str, ...] = ()
+    outputs: tuple[RequestedOutput, ...] = ()
     id: str | None = None
+    binary_output: bool = False
+    parameters: Parameters = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,7 @@ def parse(body: bytes) -> InferRequest:
         inputs=tuple(_input(item, index) for index, item in enumerate(items)),
         outputs=_outputs(document),
         id=request_id,
+        parameters=parameters,
     )
 
 
@@ -138,25 +152,25 @@ def _input(item: object, index: int) -> RequestInput:
     shape = _shape(document, what)
     if "data" not in document:
         raise InvalidRequest(f"{what}: data is missing")
-    return RequestInput(name, datatype, shape, document["data"], parameters)
+    return RequestInput(name, datatype, shape, document["data"], parameters=parameters)
 
 
-def _outputs(document: dict[str, Any]) -> tuple[str, ...]:
+def _outputs(document: dict[str, Any]) -> tuple[RequestedOutput, ...]:
     items = document.get("outputs")
     if items is None:
         return ()
     if not isinstance(items, list):
         raise InvalidRequest("outputs must be an array")
-    names = []
+    outputs: dict[str, RequestedOutput] = {}
     for index, item in enumerate(items):
         output = _object(item, f"outputs[{index}]")
         name = _text(output, "name", f"outputs[{index}]")
         if _parameters(output, f"output {name!r}").get("binary_data") is True:
             raise InvalidRequest(f"output {name!r}: {NO_BINARY}")
-        if name in names:
+        if name in outputs:
             raise InvalidRequest(f"output {name!r} is requested twice")
-        names.append(name)
-    return tuple(names)
+        outputs[name] = RequestedOutput(name)
+    return tuple(outputs.values())
 
 
 def _list(names: Sequence[str]) -> str:
