@@ -1,4 +1,4 @@
-"""Kubernetes Events, sparingly: one per object and reason in five minutes.
+"""Kubernetes Events, sparingly: each sentence once, and a few sentences of one reason, in five minutes.
 
 The name of an event is derived from what it says and when, so a pass that is repeated after a
 crash, or by another replica, finds its event already there.
@@ -18,6 +18,8 @@ from modelyard_operator.ports import ApiError, Clock
 log = logging.getLogger(__name__)
 
 QUIET_SECONDS = 300
+MAX_NOTES = 8
+"""Events of one object and reason in that time: the steps of a fast rollout, but no flood."""
 MAX_NOTE_LENGTH = 1024
 _REMEMBERED = 4096
 _CONFLICT = 409
@@ -38,28 +40,33 @@ class Recorder:
         self._sink = sink
         self._clock = clock
         self._instance = instance
-        self._last: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str], dict[str, float]] = OrderedDict()
 
     async def record(self, about: CustomResource, emit: Emit) -> None:
-        """Write one event, unless the same reason was told of this object just now."""
-        now = self._clock.now()
-        topic = (about.metadata.uid, emit.reason)
-        if now.timestamp() - self._last.get(topic, float("-inf")) < QUIET_SECONDS:
+        """Write one event, unless the same was told of this object just now."""
+        if not self._is_news((about.metadata.uid, emit.reason), emit.note):
             return
-        self._last[topic] = now.timestamp()
-        self._last.move_to_end(topic)
-        if len(self._last) > _REMEMBERED:
-            self._last.popitem(last=False)
         try:
             await self._sink.create(self._event(about, emit))
         except ApiError as error:
             if error.code != _CONFLICT:
                 log.warning("event %s of %s was lost: %s", emit.reason, about.metadata.name, error)
 
+    def _is_news(self, topic: tuple[str, str], note: str) -> bool:
+        now = self._clock.now().timestamp()
+        told = self._told.get(topic, {})
+        recent = {text: at for text, at in told.items() if now - at < QUIET_SECONDS}
+        is_news = note not in recent and len(recent) < MAX_NOTES
+        self._told[topic] = recent | {note: now} if is_news else recent
+        self._told.move_to_end(topic)
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        return is_news
+
     def _event(self, about: CustomResource, emit: Emit) -> Obj:
         now = self._clock.now()
         window = int(now.timestamp() // QUIET_SECONDS)
-        digits = short_hash(digest_value([about.metadata.uid, emit.reason, window]))
+        digits = short_hash(digest_value([about.metadata.uid, emit.reason, emit.note, window]))
         return {
             "apiVersion": resources.EVENT.api_version,
             "kind": resources.EVENT.kind,

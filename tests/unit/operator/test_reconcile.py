@@ -10,7 +10,7 @@ from modelyard_operator.api.conditions import Condition, find
 from modelyard_operator.kind import Key
 from modelyard_operator.ports import ApiError, Images, Ports
 from modelyard_operator.reconcile import Result, Shell
-from modelyard_operator.recorder import Recorder
+from modelyard_operator.recorder import MAX_NOTES, Recorder
 from support import toy
 from support.fake_cluster import FakeCluster
 from support.loop import VirtualTime
@@ -24,7 +24,7 @@ class World:
     def __init__(self, *objects, kind=toy.TOY):
         self.time = VirtualTime()
         self.cluster = FakeCluster(*objects)
-        ports = Ports(self.cluster, None, None, self.time, Images("t", "s", "r"))
+        ports = Ports(self.cluster, None, None, None, self.time, Images("t", "s", "r"))
         recorder = Recorder(self.cluster, self.time, "pod")
         self.shell = Shell({"DriftMonitor": kind}, ports, self.cluster, recorder)
 
@@ -336,6 +336,17 @@ async def test_an_event_is_told_once_however_often_it_is_asked_for():
 
     events = [obj for (kind, *_), obj in world.cluster.objects.items() if kind == "Event"]
     assert [event["note"] for event in events] == ["v2 serves"]
+
+
+async def test_the_steps_of_one_reason_are_all_told_but_a_flood_is_not():
+    notes = tuple(f"step {number} of 100" for number in range(100))
+    emits = tuple(Emit("Normal", "StepEntered", note) for note in notes)
+    world = World(toy.a_toy(), kind=doing(*emits))
+
+    await world.reconcile()
+
+    events = [obj for (kind, *_), obj in world.cluster.objects.items() if kind == "Event"]
+    assert [event["note"] for event in events] == list(notes[:MAX_NOTES])
 
 
 async def test_an_event_of_a_replica_that_took_over_finds_its_predecessors():
