@@ -86,6 +86,14 @@ def find_obstacle(state: State) -> Reason | None:
             name,
             f"ModelDeployment {name} does not serve a version yet.",
         )
+    if world.refusal:
+        return Reason(
+            reasons.MONITOR_REFUSES,
+            monitor.metadata.name,
+            f"The monitor service does not watch this: {_sentence(world.refusal)}",
+            Severity.WARNING,
+            remedy="Correct the spec, or delete monitors that nobody needs.",
+        )
     if world.report is None:
         return Reason(
             reasons.MONITOR_UNREACHABLE,
@@ -169,7 +177,9 @@ def _claims(
     )
 
 
-_STALLING = frozenset({reasons.DEPLOYMENT_NOT_FOUND, reasons.TRAINING_NOT_FOUND})
+_STALLING = frozenset(
+    {reasons.DEPLOYMENT_NOT_FOUND, reasons.TRAINING_NOT_FOUND, reasons.MONITOR_REFUSES}
+)
 
 
 def _watching(type_: str, state: State, obstacle: Reason | None) -> Claim:

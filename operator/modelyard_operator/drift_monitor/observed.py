@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelyard_core import codec
+from modelyard_core.errors import Rejected
 from modelyard_core.watch import Report
 from modelyard_operator.api import resources
 from modelyard_operator.api.resources import Obj
@@ -68,7 +69,9 @@ class Observed:
     answers: tuple[Answer, ...] = ()
     """To requests of drift, oldest first."""
     report: Report | None = None
-    """None: nothing was asked, or the monitor did not answer."""
+    """None: nothing was asked, or the monitor did not answer, or it refused."""
+    refusal: str = ""
+    """Why the monitor will not watch this."""
 
     @property
     def served(self) -> Served | None:
@@ -91,7 +94,7 @@ async def observe(monitor: DriftMonitor, ports: Ports) -> Observed:
             resources.MODEL_TRAINING, namespace, spec.retrain.training
         )
     answers = read_answers(training) if training else ()
-    report = None
+    report, refusal = None, ""
     if deployment is not None and deployment.served is not None:
         served = deployment.served
         watch = watching.watch(
@@ -99,13 +102,17 @@ async def observe(monitor: DriftMonitor, ports: Ports) -> Observed:
             watching.Subject(served.revision, served.version, served.digest),
             [answer.token for answer in answers],
         )
-        report = await ports.monitor.put_watch(namespace, monitor.metadata.name, watch)
+        try:
+            report = await ports.monitor.put_watch(namespace, monitor.metadata.name, watch)
+        except Rejected as error:
+            refusal = error.sentence
     return Observed(
         now=ports.clock.now().replace(microsecond=0),
         deployment=deployment,
         has_training=training is not None,
         answers=answers,
         report=report,
+        refusal=refusal,
     )
 
 

@@ -4,6 +4,7 @@
 DEPLOYMENT_NOT_FOUND = "DeploymentNotFound"
 NO_STABLE_REVISION = "NoStableRevision"
 MONITOR_UNREACHABLE = "MonitorUnreachable"
+MONITOR_REFUSES = "MonitorRefuses"
 NO_SKETCHES = "NoSketches"
 FIRST_WINDOW = "FirstWindow"
 INSUFFICIENT_DATA = "InsufficientData"

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from modelyard_core.errors import Rejected
 from modelyard_core.watch import Target
 from modelyard_operator.drift_monitor import controller
 from modelyard_operator.drift_monitor.observed import forget, observe
@@ -17,10 +18,13 @@ class Service:
 
     def __init__(self, report=None):
         self.report = report
+        self.refusal = ""
         self.watches = {}
         self.deleted = []
 
     async def put_watch(self, namespace, name, watch):
+        if self.refusal:
+            raise Rejected("Refused", self.refusal)
         self.watches[namespace, name] = watch
         return self.report
 
@@ -75,6 +79,15 @@ async def test_the_stable_revision_is_watched():
     assert seen.report == a_report()
     assert seen.served == V1
     assert seen.has_training
+
+
+async def test_a_refusal_is_read_and_stops_nothing():
+    world = ports(a_deployment(), a_training())
+    world.monitor.refusal = "there are 1000 watches already"
+
+    seen = await observe(a_monitor(), world)
+
+    assert (seen.report, seen.refusal) == (None, "there are 1000 watches already")
 
 
 async def test_windows_are_sorted_and_each_one_counts_once():

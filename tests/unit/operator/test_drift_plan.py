@@ -62,6 +62,13 @@ def seen(**changes):
             id="monitor-is-silent",
         ),
         pytest.param(
+            {"report": None, "refusal": "there are 1000 watches already"},
+            "InsufficientData",
+            "MonitorRefuses",
+            {"Ready": "False", "Available": "False", "Stalled": "True"},
+            id="monitor-refuses",
+        ),
+        pytest.param(
             {"report": a_report(error="no pod answers", windows=())},
             "InsufficientData",
             "NoSketches",
