@@ -27,6 +27,7 @@ from modelyard_operator.adapters.credentials import Credentials
 from modelyard_operator.adapters.json_http import JsonClient
 from modelyard_operator.adapters.monitor_http import MonitorService
 from modelyard_operator.adapters.router_http import RouterAgents
+from modelyard_operator.adapters.serving_http import ServingPods
 from modelyard_operator.health import Endpoints, Health
 from modelyard_operator.kind import Kind
 from modelyard_operator.lease import Lease
@@ -45,6 +46,7 @@ Kinds = Mapping[str, Kind[Any, Any]]
 LOST_LEASE = 3
 """The exit code of a leader that could not renew."""
 _ROUTER_SECONDS = 3.0
+_SERVING_SECONDS = 2.0
 _MONITOR_SECONDS = 10.0
 _INFORMER_EXIT_SECONDS = 3.0
 
@@ -109,10 +111,12 @@ async def _shell(
 ) -> Shell:
     clock = SystemClock()
     agents = await stack.enter_async_context(JsonClient(_ROUTER_SECONDS))
+    servers = await stack.enter_async_context(JsonClient(_SERVING_SECONDS))
     monitor = await stack.enter_async_context(JsonClient(_MONITOR_SECONDS))
     ports = Ports(
         cluster=api,
         routers=RouterAgents(agents),
+        servers=ServingPods(servers),
         monitor=MonitorService(monitor, settings.monitor_url),
         clock=clock,
         images=settings.images,

@@ -66,11 +66,23 @@ class Routers(Protocol):
         ...
 
 
+class Servers(Protocol):
+    """The programs in the serving pods."""
+
+    async def why_not_ready(self, address: str) -> str:
+        """Return what this pod (its IP address) says; empty: it is ready, or does not answer."""
+        ...
+
+
 class Monitor(Protocol):
     """The drift monitor service."""
 
     async def put_watch(self, namespace: str, name: str, watch: Watch) -> Report | None:
-        """Tell the monitor what to watch and return its report; None: no answer."""
+        """Tell the monitor what to watch and return its report; None: no answer.
+
+        Raises:
+            Rejected: the monitor will not watch this.
+        """
         ...
 
     async def delete_watch(self, namespace: str, name: str) -> None:
@@ -102,6 +114,7 @@ class Ports:
 
     cluster: Cluster
     routers: Routers
+    servers: Servers
     monitor: Monitor
     clock: Clock
     images: Images

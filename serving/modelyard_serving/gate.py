@@ -8,10 +8,10 @@
 A failed process stays alive, so that its reason can be read.
 """
 
+from modelyard_core.readiness import LOADING
 from modelyard_serving.errors import NotReady
 from modelyard_serving.inference import Inference
 
-LOADING = "the model is being loaded"
 DRAINING = "this process is shutting down"
 
 
@@ -21,6 +21,7 @@ class Gate:
     def __init__(self) -> None:
         self._serving: Inference | None = None
         self._reason = LOADING
+        self._hindrance: str | None = None
         self.draining = False
 
     def open(self, inference: Inference) -> None:
@@ -30,6 +31,10 @@ class Gate:
     def fail(self, reason: str) -> None:
         """Keep requests out for good, for a reason that people read."""
         self._reason = reason
+
+    def hinder(self, reason: str | None) -> None:
+        """Report not ready for this reason, whatever the model says; None takes it back."""
+        self._hindrance = reason
 
     def drain(self) -> None:
         """Report not ready from now on, and go on answering."""
@@ -47,7 +52,7 @@ class Gate:
 
     def is_ready(self) -> bool:
         """Return whether new requests are welcome."""
-        return self._serving is not None and not self.draining
+        return self._serving is not None and not self.draining and self._hindrance is None
 
     def check_ready(self) -> None:
         """Return if new requests are welcome.
@@ -58,3 +63,5 @@ class Gate:
         self.inference()
         if self.draining:
             raise NotReady(DRAINING)
+        if self._hindrance is not None:
+            raise NotReady(self._hindrance)

@@ -48,6 +48,8 @@ class Behaviour:
     """How the pods of one version behave."""
 
     becomes_ready: bool = True
+    says: str | None = None
+    """Why its pods run and are not ready; None: they crash instead."""
     failing: float = 0.0
     """Share of its requests that it answers with 500."""
     slow: float = 0.0
@@ -95,6 +97,8 @@ class World:
         self.applied: dict[tuple[str, str], dict[str, Any]] = {}
         self.routers: list[Router] = []
         self.events: list[Emit] = []
+        self.asked: list[str] = []
+        """Addresses of the pods that were asked why they are not ready."""
         self.status: dict[str, Any] = {}
         self.annotations: dict[str, str] = {}
         self.images = Images("training:1", "serving:1", "router:1")
@@ -351,7 +355,7 @@ class World:
         )
 
     def ports(self) -> Ports:
-        return Ports(self, self, None, _Clock(self), self.images)  # type: ignore[arg-type]
+        return Ports(self, self, self, None, _Clock(self), self.images)  # type: ignore[arg-type]
 
     async def get(self, resource: Any, namespace: str, name: str) -> dict[str, Any] | None:
         if resource == resources.MODEL_TRAINING:
@@ -374,7 +378,13 @@ class World:
                 ready = self.ready(name)
                 wanted = live["spec"]["replicas"]
                 pods += [_serving_pod(name, i, is_ready=i < ready) for i in range(wanted)]
+                if self.behaviours[self.version_of(name)].says is not None:
+                    _let_run(pods[-wanted:])
         return pods
+
+    async def why_not_ready(self, address: str) -> str:
+        self.asked.append(address)
+        return self.behaviours[self.version_of(address.rpartition("-")[0])].says or ""
 
     async def state(self, address: str) -> RouterState | None:
         router = next(r for r in self.routers if r.name == address)
@@ -472,3 +482,10 @@ def _serving_pod(revision: str, index: int, *, is_ready: bool) -> dict[str, Any]
             }
         ]
     return pod
+
+
+def _let_run(pods: builtins.list[dict[str, Any]]) -> None:
+    """Have containers that are not ready run instead of crash."""
+    for pod in pods:
+        for container in pod["status"].get("containerStatuses", ()):
+            container["state"] = {"running": {}}

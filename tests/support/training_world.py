@@ -226,7 +226,7 @@ class World:
 
     def operator(self) -> Shell:
         """Return a fresh operator: nothing is remembered between two of them."""
-        ports = Ports(self.api, None, None, self.clock, IMAGES)
+        ports = Ports(self.api, None, None, None, self.clock, IMAGES)
         return Shell(KINDS, ports, self.api, Recorder(self.api, self.clock, "test"))
 
     async def reconcile(self) -> Outcome:

@@ -18,6 +18,16 @@ T = TypeVar("T")
 MAX_BYTES = 1 << 20
 
 
+def root(address: str, port: int) -> str:
+    """Return the URL of a pod's port by the pod's IP address.
+
+    >>> root("10.0.0.7", 80), root("fd00::7", 80)
+    ('http://10.0.0.7:80', 'http://[fd00::7]:80')
+    """
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{port}"
+
+
 class JsonClient:
     """A client of programs that we run ourselves; use as an async context manager."""
 
@@ -47,7 +57,9 @@ class JsonClient:
             status, content = await self.send(method, url, body)
             if status == HTTPStatus.OK:
                 return codec.decode(kind, json.loads(content))
-            log.warning("%s answered %s", url, status)
+            # A program that starts, or waits for another, says so: no news in a log.
+            level = logging.INFO if status == HTTPStatus.SERVICE_UNAVAILABLE else logging.WARNING
+            log.log(level, "%s answered %s", url, status)
         except Unavailable as error:
             log.info("%s", error)
         except (ValueError, ShapeError) as error:

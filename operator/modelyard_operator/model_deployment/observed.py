@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from modelyard_core import codec
 from modelyard_core.errors import ShapeError
+from modelyard_core.readiness import LOADING
 from modelyard_core.routes import ROUTES_FILE, RouterCounters, RouterState, RouteTable
 from modelyard_core.runs import Verdict
 from modelyard_operator import naming
@@ -22,6 +23,9 @@ ROUTER_COMPONENT = "router"
 SERVING_COMPONENT = "serving"
 WRITTEN_ANNOTATION = "modelyard.dev/written-at"
 """On the routes: when this table was written, so that the poke comes after the file's content."""
+
+MAX_ASKED = 4
+"""Pods that are asked in one pass why they are not ready: one answer is told, all wait together."""
 
 _NOT_TROUBLE = ("ContainerCreating", "PodInitializing")
 
@@ -46,12 +50,14 @@ class PodSeen:
     name: str
     address: str = ""
     revision: str = ""
+    is_running: bool = False
+    """A container of it runs, whether it is ready or not."""
     is_ready: bool = False
     is_leaving: bool = False
     poke: str = ""
     """The value of its routes annotation."""
     trouble: str = ""
-    """Why it does not get ready, in the words of the kubelet or of its container."""
+    """Why it does not get ready, in the words of its server, its container or the kubelet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,10 @@ class Observed:
             pod.revision == revision and pod.is_ready and not pod.is_leaving for pod in self.pods
         )
 
+    def is_waiting_for(self, revision: str) -> bool:
+        """Return whether a pod of a revision runs and does not answer yet, or any more."""
+        return any(pod.revision == revision and _may_be_asked(pod) for pod in self.pods)
+
     def trouble(self, revision: str) -> str:
         """Return what keeps a pod of a revision from getting ready, if anything says so."""
         mine = (pod.trouble for pod in self.pods if pod.revision == revision and not pod.is_leaving)
@@ -133,7 +143,7 @@ async def observe(obj: ModelDeployment, ports: Ports) -> Observed:
         images=ports.images,
         has_training=training is not None,
         versions=_versions(versions, obj.spec.model.training),
-        pods=tuple(_pod(pod) for pod in pods if _component(pod) == SERVING_COMPONENT),
+        pods=await _servers(pods, ports),
         routers=tuple(routers),
         workloads=_workloads(deployments, services),
         routes=_routes(routes) if routes is not None else None,
@@ -153,6 +163,31 @@ async def _uncounted(obj: Obj, ports: Ports) -> RouterSeen:
     if not pod.address or obj.get("status", {}).get("phase") != "Running":
         return RouterSeen(pod)
     return RouterSeen(pod, await ports.routers.state(pod.address))
+
+
+async def _servers(objs: Sequence[Obj], ports: Ports) -> tuple[PodSeen, ...]:
+    """Return the serving pods; of those that run and are not ready a few say why."""
+    pods = {obj["metadata"]["name"]: _pod(obj) for obj in objs if _is_serving(obj)}
+    asked = [pod for pod in pods.values() if _may_be_asked(pod)][:MAX_ASKED]
+    words = await asyncio.gather(*(ports.servers.why_not_ready(pod.address) for pod in asked))
+    told = {
+        pod.name: replace(pod, trouble=_worse(pod.trouble, said))
+        for pod, said in zip(asked, words, strict=True)
+    }
+    return tuple((pods | told).values())
+
+
+def _is_serving(obj: Obj) -> bool:
+    return _component(obj) == SERVING_COMPONENT
+
+
+def _may_be_asked(pod: PodSeen) -> bool:
+    return bool(pod.address) and pod.is_running and not pod.is_ready and not pod.is_leaving
+
+
+def _worse(known: str, said: str) -> str:
+    """Return the better explanation: a process that is only loading may have died before of it."""
+    return known or said if said in ("", LOADING) else said
 
 
 def _is_leaving(obj: Obj) -> bool:
@@ -195,6 +230,9 @@ def _pod(obj: Obj) -> PodSeen:
         name=metadata["name"],
         address=status.get("podIP", ""),
         revision=_labels(obj).get(naming.REVISION_LABEL, ""),
+        is_running=any(
+            "running" in c.get("state", {}) for c in status.get("containerStatuses", [])
+        ),
         is_ready=conditions.get("Ready", {}).get("status") == "True",
         is_leaving=_is_leaving(obj),
         poke=(metadata.get("annotations") or {}).get(naming.ROUTES_ANNOTATION, ""),

@@ -153,6 +153,8 @@ def _position(status: ModelDeploymentStatus) -> tuple[object, ...]:
 def _next_look(status: ModelDeploymentStatus, scene: Scene) -> timedelta | None:
     """Return when the world may have changed without an event that tells."""
     looks = [look for look in (_route_look(status, scene), _attempt_look(status, scene)) if look]
+    if scene.stable is not None and scene.seen.is_waiting_for(scene.stable):
+        looks.append(PODS_LOOK)  # no event tells that a server has changed its mind
     if status.draining:
         looks.append(DRAIN_LOOK)
     return min(looks, default=None)

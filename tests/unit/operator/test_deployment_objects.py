@@ -2,9 +2,10 @@
 
 import pytest
 
+from modelyard_core.readiness import LOADING
 from modelyard_core.routes import LATENCY_EDGES_MS
 from modelyard_operator.api.v1alpha1.rollout_strategy import Check, Threshold
-from modelyard_operator.model_deployment import observed
+from modelyard_operator.model_deployment import observed, plan
 from support.rollout_world import World
 
 CONTAINER = {"name": "serving", "ready": False}
@@ -150,3 +151,74 @@ def test_what_keeps_a_pod_from_getting_ready(status, words):
     conditions = {c["type"]: c for c in status.get("conditions", [])}
 
     assert observed._trouble(status, conditions) == words
+
+
+REFUSED = "input 'x' is FP64 [-1, 1] in the model, FP32 [-1, 1] in the signature"
+RUNNING = CONTAINER | {"state": {"running": {}}}
+KILLED = RUNNING | {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+WORDS = "serving ended with code 137: OOMKilled"
+
+
+@pytest.mark.parametrize(
+    ("container", "said", "trouble"),
+    [
+        pytest.param(RUNNING, REFUSED, REFUSED, id="its-server-says-why"),
+        pytest.param(RUNNING, "", "", id="its-server-is-silent"),
+        pytest.param(RUNNING, LOADING, LOADING, id="it-is-loading"),
+        pytest.param(KILLED, LOADING, WORDS, id="it-is-loading-again-after-it-was-killed"),
+        pytest.param(KILLED, REFUSED, REFUSED, id="what-it-says-now-counts-more-than-its-past"),
+        pytest.param(KILLED, "", WORDS, id="its-past-explains-its-silence"),
+    ],
+)
+def test_what_a_server_says_is_weighed_against_what_the_kubelet_says(container, said, trouble):
+    known = observed._trouble({"containerStatuses": [container]}, {})
+
+    assert observed._worse(known, said) == trouble
+
+
+@pytest.fixture
+def unready():
+    world = World(replicas=10)
+    world.behaviours[1].says = REFUSED
+    world.behaviours[1].becomes_ready = False
+    return world
+
+
+def test_a_pod_that_runs_and_is_not_ready_says_why_in_the_condition(unready):
+    unready.run(10)
+
+    assert unready.status["summary"] == f"v1: 0 of 10 pods ready: {REFUSED}"
+
+
+def test_only_a_few_pods_are_asked_in_a_pass(unready):
+    unready.settle()
+    unready.asked.clear()
+
+    unready.step()
+
+    assert len(unready.asked) == observed.MAX_ASKED
+
+
+def test_a_ready_pod_is_not_asked(world):
+    assert world.asked == []
+
+
+def test_a_crashing_pod_is_not_asked(unready):
+    unready.behaviours[1].says = None
+
+    unready.run(10)
+
+    assert unready.asked == []
+
+
+def test_a_server_that_runs_without_being_ready_is_asked_again_and_again(world):
+    world.behaviours[1].says = "first"
+    world.behaviours[1].becomes_ready = False
+    world.run(10)
+    assert world.condition("Available")["message"] == "v1 has no ready pod: first"
+    assert world.step().requeue_after == plan.PODS_LOOK
+
+    world.behaviours[1].says = "second"
+    world.step()
+
+    assert world.condition("Available")["message"] == "v1 has no ready pod: second"
