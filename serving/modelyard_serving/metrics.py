@@ -1,21 +1,25 @@
 """Every metric of the server, in one table."""
 
+from collections.abc import Iterator
+from itertools import accumulate
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
+    Metric,
     PlatformCollector,
     ProcessCollector,
 )
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
 
 from modelyard_core.roles import Role
+from modelyard_serving.tally import BUCKETS, RoleTally, Tally
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-BUCKETS = (
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-)  # fmt: skip
+LABELS = ("model", "version", "role")
 
 
 class Metrics:
@@ -25,24 +29,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        labels = ("model", "version", "role")
-        self._who = (model, version)
-        self._requests = Counter(
-            "modelyard_requests",
-            "Inference requests answered, by status code.",
-            (*labels, "code"),
-            registry=self.registry,
-        )
-        self._duration = Histogram(
-            "modelyard_request_duration_seconds",
-            "Time from a request's headers to its whole answer.",
-            labels,
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        self._rows = Counter(
-            "modelyard_rows", "Rows answered by the model.", labels, registry=self.registry
-        )
+        self.tally = Tally()
+        self.registry.register(_Requests(self.tally, model, version))
         self._rejected = Counter(
             "modelyard_rejected",
             "Requests turned away, by reason.",
@@ -68,12 +56,11 @@ class Metrics:
 
     def answered(self, role: Role, code: int, seconds: float) -> None:
         """Count one inference request and its answer."""
-        self._requests.labels(*self._who, role.value, str(code)).inc()
-        self._duration.labels(*self._who, role.value).observe(seconds)
+        self.tally.answered(role, code, seconds)
 
     def rows(self, role: Role, rows: int) -> None:
         """Count the rows of one answered request."""
-        self._rows.labels(*self._who, role.value).inc(rows)
+        self.tally.role(role).rows += rows
 
     def rejected(self, reason: str) -> None:
         """Count one request that was turned away."""
@@ -82,3 +69,39 @@ class Metrics:
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text form."""
         return generate_latest(self.registry)
+
+
+class _Requests(Collector):
+    """Shows the tally; a counter of the client library costs several microseconds a request."""
+
+    def __init__(self, tally: Tally, model: str, version: str) -> None:
+        self._tally = tally
+        self._who = (model, version)
+
+    def describe(self) -> Iterator[Metric]:
+        return self.collect()
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "modelyard_requests",
+            "Inference requests answered, by status code.",
+            labels=(*LABELS, "code"),
+        )
+        duration = HistogramMetricFamily(
+            "modelyard_request_duration_seconds",
+            "Time from a request's headers to its whole answer.",
+            labels=LABELS,
+        )
+        rows = CounterMetricFamily("modelyard_rows", "Rows answered by the model.", labels=LABELS)
+        for role, mine in self._tally.roles.items():
+            who = (*self._who, role.value)
+            for code, count in mine.answered.items():
+                requests.add_metric((*who, str(code)), count)
+            duration.add_metric(who, _buckets(mine), sum(mine.seconds.values()))
+            rows.add_metric(who, mine.rows)
+        yield from (requests, duration, rows)
+
+
+def _buckets(mine: RoleTally) -> list[tuple[str, float]]:
+    ends = [*map(str, BUCKETS), "+Inf"]
+    return list(zip(ends, accumulate(map(float, mine.cells)), strict=True))
