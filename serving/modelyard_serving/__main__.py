@@ -9,9 +9,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 
 from modelyard_core.errors import ModelyardError
-from modelyard_serving import app, loading, logs, server, settings
+from modelyard_serving import app, loading, logs, protection, rotation, server, settings
 from modelyard_serving.gate import Gate
 from modelyard_serving.metrics import Metrics
+from modelyard_serving.protection import Protection
+from modelyard_serving.tls import BadCertificate
 
 logger = logging.getLogger(__name__)
 
@@ -22,17 +24,22 @@ def compose(told: settings.ServeSettings) -> server.DrainingServer:
     """Return the whole program, wired: the model is loaded once the server listens."""
     gate = Gate()
     metrics = Metrics(told.model, told.version, told.digest, told.revision)
+    shield = protection.of(told, gate, metrics)
     application = app.create_app(gate, metrics, told.limits)
-    application.router.lifespan_context = _loading_behind(gate, told)
-    return server.build(application, told, gate, metrics)
+    application.router.lifespan_context = _loading_behind(gate, told, shield)
+    return server.build(shield.guard(application, metrics), told, gate, metrics, shield)
 
 
-def _loading_behind(gate: Gate, told: settings.ServeSettings) -> Lifespan:
+def _loading_behind(gate: Gate, told: settings.ServeSettings, shield: Protection) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(open_gate(gate, told))
+        tasks = (
+            asyncio.create_task(open_gate(gate, told)),
+            asyncio.create_task(rotation.watch(shield.mounted, told.rotation_seconds)),
+        )
         yield
-        task.cancel()
+        for task in tasks:
+            task.cancel()
 
     return lifespan
 
@@ -54,11 +61,11 @@ def main() -> int:
     """Serve until told to stop; return the exit code."""
     logs.start()
     try:
-        told = settings.serve_settings()
-    except settings.BadSetting as error:
+        program = compose(settings.serve_settings())
+    except (settings.BadSetting, BadCertificate) as error:
         logger.error("%s", error)  # noqa: TRY400
         return 2
-    compose(told).run()
+    program.run()
     return 0
 
 

@@ -37,6 +37,12 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self._rotations = Counter(
+            "modelyard_rotations",
+            "Readings of a mounted certificate (tls) or of keys (keys), by outcome.",
+            ("what", "outcome"),
+            registry=self.registry,
+        )
         self.in_flight = Gauge(
             "modelyard_inflight_requests",
             "Inference requests that are being answered.",
@@ -65,6 +71,10 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         """Count one request that was turned away."""
         self._rejected.labels(reason).inc()
+
+    def rotated(self, what: str, outcome: str) -> None:
+        """Count one reading of mounted files."""
+        self._rotations.labels(what, outcome).inc()
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text form."""

@@ -11,12 +11,16 @@ import signal
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from modelyard_serving import clock, http_protocol
 from modelyard_serving.gate import Gate
 from modelyard_serving.metrics import Metrics
+from modelyard_serving.protection import Protection
 from modelyard_serving.settings import Limits, ServeSettings
+
+HTTP = ("http/1.1",)
+"""What is spoken here, as a TLS client asks for it."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -50,9 +54,12 @@ class DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def build(app: FastAPI, settings: ServeSettings, gate: Gate, metrics: Metrics) -> DrainingServer:
+def build(
+    app: ASGIApp, settings: ServeSettings, gate: Gate, metrics: Metrics, shield: Protection
+) -> DrainingServer:
     """Return the server, not running yet."""
     limits = settings.limits
+    tls = None if shield.certificates is None else shield.certificates.context(HTTP)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -69,5 +76,6 @@ def build(app: FastAPI, settings: ServeSettings, gate: Gate, metrics: Metrics) -
         backlog=max(1024, limits.max_connections),
         timeout_keep_alive=limits.keep_alive_seconds,
         timeout_graceful_shutdown=int(limits.finish_seconds),
+        ssl_context_factory=None if tls is None else lambda _, __: tls,
     )
     return DrainingServer(config, gate, limits)

@@ -27,6 +27,12 @@ class Limits:
     max_rows: int = 1024
     max_body_bytes: int = 8 * MIB
     max_header_bytes: int = 32 * 1024
+    max_headers: int = 100
+    """Fields of one request's head."""
+    max_pipelined: int = 64
+    """Requests of one connection that wait for those before them."""
+    max_held_bytes: int = 128 * MIB
+    """Bytes of all the bodies that are here, whole or in part, and not answered yet."""
     max_connections: int = 1024
     max_waiting: int = 64
     """Requests that wait for, or run in, a worker thread."""
@@ -53,6 +59,12 @@ class ServeSettings:
     host: str = ALL_INTERFACES
     port: int = 8080
     limits: Limits = Limits()
+    tls_folder: Path | None = None
+    """Holds `tls.crt` and `tls.key`, and `ca.crt` where clients must show a certificate."""
+    keys_file: Path | None = None
+    """Holds the keys that open this server, one a line."""
+    rotation_seconds: float = 10.0
+    """How often the two are read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,9 @@ def parse_serve(environment: Mapping[str, str], default_workers: int = 1) -> Ser
         max_rows=read.number("MAX_BATCH_ROWS", usual.max_rows),
         max_body_bytes=read.number("MAX_BODY_BYTES", usual.max_body_bytes),
         max_header_bytes=read.number("MAX_HEADER_BYTES", usual.max_header_bytes),
+        max_headers=read.number("MAX_HEADERS", usual.max_headers),
+        max_pipelined=read.number("MAX_PIPELINED", usual.max_pipelined),
+        max_held_bytes=read.number("MAX_HELD_BYTES", usual.max_held_bytes),
         max_connections=read.number("MAX_CONNECTIONS", usual.max_connections),
         max_waiting=read.number("MAX_WAITING", usual.max_waiting),
         receive_seconds=read.seconds("RECEIVE_SECONDS", usual.receive_seconds),
@@ -105,6 +120,8 @@ def parse_serve(environment: Mapping[str, str], default_workers: int = 1) -> Ser
         finish_seconds=read.seconds("FINISH_SECONDS", usual.finish_seconds),
         workers=read.number("WORKERS", default_workers),
     )
+    if limits.max_held_bytes < limits.max_body_bytes:
+        raise BadSetting("MODELYARD_MAX_HELD_BYTES is less than MODELYARD_MAX_BODY_BYTES")
     return ServeSettings(
         model=read.text("MODEL_NAME"),
         version=read.text("MODEL_VERSION"),
@@ -114,6 +131,9 @@ def parse_serve(environment: Mapping[str, str], default_workers: int = 1) -> Ser
         host=read.text("HOST", ALL_INTERFACES),
         port=read.number("PORT", 8080, least=0),
         limits=limits,
+        tls_folder=read.path("TLS_DIR"),
+        keys_file=read.path("KEYS_FILE"),
+        rotation_seconds=read.seconds("ROTATION_SECONDS", 10.0, least=0.01),
     )
 
 
@@ -146,20 +166,26 @@ class _Reader:
             raise BadSetting(f"MODELYARD_{name} is not set")
         return value
 
+    def path(self, name: str) -> Path | None:
+        value = self.environment.get(f"MODELYARD_{name}")
+        return Path(value) if value else None
+
     def number(self, name: str, default: int, least: int = 1) -> int:
         text = self.text(name, str(default))
         if not text.isascii() or not text.isdigit() or int(text) < least:
             raise BadSetting(f"MODELYARD_{name}={text!r} is not a whole number of at least {least}")
         return int(text)
 
-    def seconds(self, name: str, default: float) -> float:
+    def seconds(self, name: str, default: float, least: float = 0) -> float:
         text = self.text(name, str(default))
         try:
             value = float(text)
         except ValueError:
             value = -1.0
-        if not 0 <= value <= 24 * 3600:
-            raise BadSetting(f"MODELYARD_{name}={text!r} is not a number of seconds")
+        if not least <= value <= 24 * 3600:
+            raise BadSetting(
+                f"MODELYARD_{name}={text!r} is not a number of seconds of at least {least:g}"
+            )
         return value
 
 
