@@ -16,7 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from modelyard_core.roles import Role
-from modelyard_serving.tally import BUCKETS, RoleTally, Tally
+from modelyard_serving.request_counts import BUCKETS, RequestCounts, RoleCounts
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 LABELS = ("model", "version", "role")
@@ -29,8 +29,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.tally = Tally()
-        self.registry.register(_Requests(self.tally, model, version))
+        self.counts = RequestCounts()
+        self.registry.register(_Requests(self.counts, model, version))
         self._rejected = Counter(
             "modelyard_rejected",
             "Requests turned away, by reason.",
@@ -62,11 +62,11 @@ class Metrics:
 
     def answered(self, role: Role, code: int, seconds: float) -> None:
         """Count one inference request and its answer."""
-        self.tally.answered(role, code, seconds)
+        self.counts.answered(role, code, seconds)
 
     def rows(self, role: Role, rows: int) -> None:
         """Count the rows of one answered request."""
-        self.tally.role(role).rows += rows
+        self.counts.role(role).rows += rows
 
     def rejected(self, reason: str) -> None:
         """Count one request that was turned away."""
@@ -82,10 +82,10 @@ class Metrics:
 
 
 class _Requests(Collector):
-    """Shows the tally; a counter of the client library costs several microseconds a request."""
+    """Shows the counts; a counter of the client library costs several microseconds a request."""
 
-    def __init__(self, tally: Tally, model: str, version: str) -> None:
-        self._tally = tally
+    def __init__(self, counts: RequestCounts, model: str, version: str) -> None:
+        self._counts = counts
         self._who = (model, version)
 
     def describe(self) -> Iterator[Metric]:
@@ -103,7 +103,7 @@ class _Requests(Collector):
             labels=LABELS,
         )
         rows = CounterMetricFamily("modelyard_rows", "Rows answered by the model.", labels=LABELS)
-        for role, mine in self._tally.roles.items():
+        for role, mine in self._counts.roles.items():
             who = (*self._who, role.value)
             for code, count in mine.answered.items():
                 requests.add_metric((*who, str(code)), count)
@@ -112,6 +112,6 @@ class _Requests(Collector):
         yield from (requests, duration, rows)
 
 
-def _buckets(mine: RoleTally) -> list[tuple[str, float]]:
+def _buckets(mine: RoleCounts) -> list[tuple[str, float]]:
     ends = [*map(str, BUCKETS), "+Inf"]
     return list(zip(ends, accumulate(map(float, mine.cells)), strict=True))
