@@ -75,7 +75,7 @@ verify: $(READY) ## What is generated is current; operator/ stays a folder
 
 .PHONY: test-fast
 test-fast: $(READY) ## The inner loop: everything that needs no cluster, under a minute
-	@$(BIN)/pytest -q -m "not cluster and not envoy and not slow"
+	@$(BIN)/pytest -q -m "not cluster and not envoy and not clients and not slow"
 
 .PHONY: test
 test: $(READY) ## Every level, on a real cluster that it sets up

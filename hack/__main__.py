@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from hack import cluster_tests, demo, release
+from hack import clients, cluster_tests, demo, release
 from hack.cluster import command
 from hack.images import build
 from hack.terminal import Failure, exit_with
 
 COMMANDS = {
+    "clients": clients.main,
     "cluster": command.main,
     "images": build.main,
     "install": release.install,

@@ -1,0 +1,95 @@
+"""Real servers, and the clients of other projects in an environment of their own."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hack import clients
+from onnx import TensorProto, helper
+
+from modelyard_core.signature import Signature, Tensor
+from support import bundles, onnx_models, serving
+
+SCRIPTS = Path(__file__).parent / "scripts"
+PATIENCE_SECONDS = 120
+DATATYPES = (
+    *("BOOL", "UINT8", "UINT16", "UINT32", "UINT64"),
+    *("INT8", "INT16", "INT32", "INT64", "FP32", "FP64", "BYTES"),
+)
+
+Ask = Callable[..., dict[str, Any]]
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.clients)
+
+
+@pytest.fixture(scope="session")
+def ask(pytestconfig) -> Ask:
+    """Run a script in the clients' environment and return what its cases said."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        python = clients.ensure()
+
+    def run(script: str, *arguments: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [python, "-W", "ignore", SCRIPTS / script, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        said: dict[str, Any] = json.loads(done.stdout)
+        return said
+
+    return run
+
+
+def _serve(folder: Path, model: bytes, signature: Signature) -> Iterator[serving.Program]:
+    bundle = bundles.write(folder / "model", model, signature, onnx_models.EMPTY_PROFILE)
+    with serving.program(bundle) as program:
+        program.wait_for("ready")
+        yield program
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory) -> Iterator[serving.Program]:
+    """A model that answers what it is given, in every datatype of JSON."""
+    inputs = tuple(Tensor(f"x_{datatype}", datatype, (-1, 2)) for datatype in DATATYPES)
+    outputs = tuple(Tensor(f"y_{datatype}", datatype, (-1, 2)) for datatype in DATATYPES)
+    nodes = [helper.make_node("Identity", [f"x_{name}"], [f"y_{name}"]) for name in DATATYPES]
+    model = onnx_models.build(nodes, _named(inputs), _named(outputs))
+    signature = Signature("Regression", inputs, outputs, score="y_FP32")
+    yield from _serve(tmp_path_factory.mktemp("zoo"), model, signature)
+
+
+@pytest.fixture(scope="session")
+def total(tmp_path_factory) -> Iterator[serving.Program]:
+    """A model that adds three integers: the one that MLServer's own requests are for."""
+    inputs = (Tensor("input-0", "INT32", (-1, 3)),)
+    outputs = (Tensor("total", "INT32", (-1, 1)),)
+    axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
+    node = helper.make_node("ReduceSum", ["input-0", "axes"], ["total"])
+    model = onnx_models.build([node], _named(inputs), _named(outputs), [axes])
+    signature = Signature("Regression", inputs, outputs, score="total")
+    yield from _serve(tmp_path_factory.mktemp("total"), model, signature)
+
+
+@pytest.fixture(scope="session")
+def rain(tmp_path_factory) -> Iterator[serving.Program]:
+    """The rain classifier: a column for each feature."""
+    bundle = bundles.write(tmp_path_factory.mktemp("rain") / "model")
+    with serving.program(bundle) as program:
+        program.wait_for("ready")
+        yield program
+
+
+def _named(tensors):
+    return [(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors]
