@@ -12,8 +12,8 @@ from starlette.requests import ClientDisconnect
 from modelyard_core import codec, headers
 from modelyard_core.errors import ModelyardError
 from modelyard_core.roles import Role
-from modelyard_serving import clock, http_errors, protocol, request_body
-from modelyard_serving.errors import InvalidRequest, NotServed
+from modelyard_serving import clock, http_answers, http_errors, protocol, request_body
+from modelyard_serving.errors import NotServed
 from modelyard_serving.gate import Gate
 from modelyard_serving.inference import Computed, Inference
 from modelyard_serving.metrics import CONTENT_TYPE, Metrics
@@ -113,19 +113,26 @@ def _add_model(app: FastAPI, gate: Gate) -> None:
         gate.check_ready()
         return _json({"name": inference.name, "ready": True})
 
+    @app.get("/v2/models/{name}/stats")
+    @app.get("/v2/models/{name}/versions/{version}/stats")
+    async def statistics(request: Request) -> Response:
+        inference = _served(gate, request)
+        return _json(inference.statistics.document(inference.name, inference.version))
 
-async def _infer(gate: Gate, request: Request, limits: Limits, role: Role) -> tuple[bytes, int]:
-    """Return the answer's body, and for how many rows it is."""
+
+async def _infer(gate: Gate, request: Request, limits: Limits, role: Role) -> tuple[Response, int]:
+    """Return the answer, and for how many rows it is."""
     inference = _served(gate, request)
-    if protocol.BINARY_HEADER in request.headers:
-        raise InvalidRequest(f"{protocol.BINARY_HEADER}: {protocol.NO_BINARY}")
+    headers_of = request.headers.getlist
+    json_length = protocol.json_length_of(headers_of(protocol.JSON_LENGTH))
     body = await request_body.read(request, limits.max_body_bytes)
+    accepted = ",".join(headers_of("accept-encoding"))
 
-    def write(computed: Computed) -> tuple[bytes, int]:
-        return inference.write(computed), computed.rows
+    def write(computed: Computed) -> tuple[Response, int]:
+        return http_answers.response(inference.write(computed), accepted), computed.rows
 
+    read = partial(protocol.parse, body, json_length)
     sample_id = request.headers.get(REQUEST_ID)
-    read = partial(protocol.parse, body)
     return await inference.answer(read, write, len(body), role, sample_id)
 
 
@@ -136,9 +143,8 @@ def _add_inference(app: FastAPI, gate: Gate, metrics: Metrics, limits: Limits) -
         code = 500
         with metrics.in_flight.track_inprogress():
             try:
-                body, rows = await _infer(gate, request, limits, role)
+                response, rows = await _infer(gate, request, limits, role)
                 metrics.rows(role, rows)
-                response = Response(body, media_type=http_errors.JSON)
                 code = response.status_code
             except ModelyardError as error:
                 metrics.rejected(type(error).__name__)

@@ -2,8 +2,8 @@
 
 Strict on the way in: a value that the datatype cannot hold exactly (integers, booleans) or at all
 (floats) is refused, never wrapped, truncated or cast.  On the way out floats are the shortest text
-that reads back as the same float of that width, and NaN or an infinity is an error, since JSON has
-no form for them.
+that reads back as the same float of that width, and NaN or an infinity is refused, since JSON has
+no form for them: who wants them asks for binary data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,12 @@ from itertools import chain
 from math import prod
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from modelyard_serving.errors import InvalidRequest, ModelFailed
+from modelyard_serving.errors import InvalidRequest
 
 Array = NDArray[Any]
 
@@ -29,14 +30,18 @@ NUMPY_TYPES: Mapping[str, np.dtype[Any]] = {
     "INT16": np.dtype(np.int16),
     "INT32": np.dtype(np.int32),
     "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
     "FP32": np.dtype(np.float32),
     "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(object),
 }
-"""The datatypes that JSON can carry."""
+"""The protocol's datatypes."""
 
 BINARY_ONLY = ("FP16", "BF16")
-"""Datatypes of the protocol whose JSON form would not be exact."""
+"""Those whose JSON form would not be exact."""
+
+JSON_TYPES = tuple(datatype for datatype in NUMPY_TYPES if datatype not in BINARY_ONLY)
 
 ONNX_TYPES: Mapping[str, str] = {
     "tensor(bool)": "BOOL",
@@ -56,6 +61,7 @@ ONNX_TYPES: Mapping[str, str] = {
 }
 
 FLOATS = frozenset({"FP32", "FP64"})
+ASK_FOR_BINARY = "which JSON cannot carry; ask for it as binary data"
 
 _JSON_NAMES = {
     bool: "a boolean",
@@ -117,7 +123,7 @@ def _accepted(datatype: str) -> frozenset[type]:
     return frozenset({int})
 
 
-_ACCEPTED = {datatype: _accepted(datatype) for datatype in NUMPY_TYPES}
+_ACCEPTED = {datatype: _accepted(datatype) for datatype in JSON_TYPES}
 
 
 def _to_array(
@@ -166,23 +172,22 @@ def encode(name: str, datatype: str, array: Array) -> bytes:
     """Return an output's elements as a flat JSON array.
 
     Raises:
-        InvalidRequest: the datatype has no JSON form; the caller must not ask for this output.
-        ModelFailed: the values have none: NaN, an infinity, or text that is not UTF-8.
+        InvalidRequest: datatype or values have no JSON form: NaN, an infinity, text that is not
+            UTF-8; the caller must ask for binary data.
     """
+    what = f"output {name!r}"
     if datatype in BINARY_ONLY:
-        raise InvalidRequest(
-            f"output {name!r} is {datatype}, which JSON cannot carry; ask for other outputs"
-        )
+        raise InvalidRequest(f"{what} is {datatype}, {ASK_FOR_BINARY}")
     if datatype in FLOATS and not np.isfinite(array).all():
         first = int(np.argmin(np.isfinite(array).reshape(-1)))
-        raise ModelFailed(
-            f"output {name!r} holds NaN or an infinity at element {first}, which JSON cannot carry"
+        raise InvalidRequest(
+            f"{what} holds NaN or an infinity at element {first}, {ASK_FOR_BINARY}"
         )
-    try:
-        if datatype == "BYTES":
+    if datatype == "BYTES":
+        try:
             return orjson.dumps(array.reshape(-1).tolist())
-        return orjson.dumps(
-            np.ascontiguousarray(array).reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY
-        )
-    except (TypeError, ValueError) as error:
-        raise ModelFailed(f"output {name!r} has no JSON form: {error}") from error
+        except TypeError as error:
+            raise InvalidRequest(
+                f"{what} holds text that is not UTF-8, {ASK_FOR_BINARY}"
+            ) from error
+    return orjson.dumps(np.ascontiguousarray(array).reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY)

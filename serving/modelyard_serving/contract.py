@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from modelyard_core.signature import Tensor
-from modelyard_serving import codec, protocol
+from modelyard_serving import binary, codec, protocol
 from modelyard_serving.codec import Array
 from modelyard_serving.errors import InvalidRequest, TooLarge
 from modelyard_serving.protocol import InferRequest, RequestedOutput, RequestInput
@@ -49,9 +50,12 @@ class Contract:
             InvalidRequest: not what the model takes; the sentence names the tensor.
             TooLarge: more rows than a request may have.
         """
-        self._check_names([tensor.name for tensor in request.inputs])
-        rows = self._check_shapes(request.inputs)
-        feeds = {tensor.name: _decode(tensor) for tensor in request.inputs}
+        inputs = request.inputs
+        if request.raw_input is not None:
+            inputs = (self._only_input(request.raw_input),)
+        self._check_names([tensor.name for tensor in inputs])
+        rows = self._check_shapes(inputs)
+        feeds = {tensor.name: _decode(tensor) for tensor in inputs}
         return Bound(feeds, self._outputs(request), rows)
 
     def _outputs(self, request: InferRequest) -> tuple[RequestedOutput, ...]:
@@ -62,6 +66,31 @@ class Contract:
             )
         every = (RequestedOutput(name, request.binary_output) for name in self.outputs)
         return request.outputs or tuple(every)
+
+    def _only_input(self, raw: bytes | memoryview) -> RequestInput:
+        """Return the input that a raw request is: the model has no other, and at most one size varies.
+
+        The size that varies follows from the number of bytes; BYTES are one element, all of them.
+        """
+        if len(self.inputs) != 1:
+            raise InvalidRequest(
+                f"a raw request needs a model with one input; this one takes "
+                f"{', '.join(self.inputs)}"
+            )
+        wanted = next(iter(self.inputs.values())).tensor
+        if wanted.shape.count(-1) > 1:
+            raise InvalidRequest(
+                f"a raw request needs an input with one size that varies; {wanted.name!r} has "
+                f"shape {list(wanted.shape)}"
+            )
+        if wanted.datatype == "BYTES":
+            shape = tuple(1 if size == -1 else size for size in wanted.shape)
+            return RequestInput(wanted.name, "BYTES", shape, raw=binary.one_element(raw))
+        fixed = prod(size for size in wanted.shape if size != -1)
+        each = fixed * codec.NUMPY_TYPES[wanted.datatype].itemsize
+        varying = len(raw) // each if each else 0
+        shape = tuple(varying if size == -1 else size for size in wanted.shape)
+        return RequestInput(wanted.name, wanted.datatype, shape, raw=raw)
 
     def _check_names(self, names: Sequence[str]) -> None:
         seen = set[str]()
@@ -103,8 +132,10 @@ def _check_tensor(tensor: RequestInput, wanted: Tensor) -> None:
     what = f"input {tensor.name!r}"
     if tensor.datatype != wanted.datatype:
         raise InvalidRequest(f"{what} is {wanted.datatype}, not {tensor.datatype}")
-    if tensor.datatype in codec.BINARY_ONLY:
-        raise InvalidRequest(f"{what} is {tensor.datatype}, which JSON cannot carry")
+    if tensor.datatype in codec.BINARY_ONLY and tensor.raw is None:
+        raise InvalidRequest(
+            f"{what} is {tensor.datatype}, which JSON cannot carry; send it as binary data"
+        )
     fits = len(tensor.shape) == len(wanted.shape) and all(
         expected in (-1, size) for expected, size in zip(wanted.shape, tensor.shape, strict=True)
     )
@@ -115,6 +146,8 @@ def _check_tensor(tensor: RequestInput, wanted: Tensor) -> None:
 
 
 def _decode(tensor: RequestInput) -> Array:
+    if tensor.raw is not None:
+        return binary.decode(tensor.name, tensor.datatype, tensor.shape, tensor.raw)
     decode = codec.decode
     if tensor.parameters.get(protocol.NULL_IS_MISSING) is True:
         decode = codec.decode_with_missing

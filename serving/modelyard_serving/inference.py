@@ -5,15 +5,16 @@ Small and fast requests run where they are; what would hold up the event loop go
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from modelyard_core.roles import Role
 from modelyard_core.signature import Signature
-from modelyard_serving import codec, protocol
+from modelyard_serving import binary, codec, protocol
 from modelyard_serving.codec import Array
 from modelyard_serving.contract import Bound, Contract
 from modelyard_serving.model import OnnxModel
+from modelyard_serving.model_statistics import Stage, Statistics, Stopwatch
 from modelyard_serving.protocol import InferRequest, RequestedOutput
 from modelyard_serving.recorder import Recorder, scores_of
 from modelyard_serving.workers import Workers
@@ -51,6 +52,7 @@ class Inference:
     contract: Contract
     recorder: Recorder
     workers: Workers
+    statistics: Statistics = field(default_factory=Statistics)
 
     def run(self, request: InferRequest) -> Computed:
         """Return what the model makes of a request; callable from any thread, counts nothing.
@@ -60,7 +62,7 @@ class Inference:
             TooLarge: more rows than a request may have.
             ModelFailed: the model broke on a valid request.
         """
-        return self._run(request.id, self.contract.bind(request))
+        return self.run_bound(request.id, self.contract.bind(request))
 
     async def compute(
         self, read: Callable[[], InferRequest], size: int, role: Role, sample_id: str | None
@@ -88,31 +90,51 @@ class Inference:
 
         A request whose answer cannot be written is not counted.
         """
-        computed, answer = await self._answered(read, write, size)
+        watch = Stopwatch()
+        try:
+            computed, answer = await self._answered(read, write, size, watch)
+        except Exception:
+            self.statistics.failed(watch.total())
+            raise
+        self.statistics.answered(1, computed.rows, watch.total(), watch.spent)
         del sample_id
         self.recorder.record(role, computed.rows, computed.feeds, computed.scores)
         return answer
 
     async def _answered(
-        self, read: Callable[[], InferRequest], write: Callable[[Computed], T], size: int
+        self,
+        read: Callable[[], InferRequest],
+        write: Callable[[Computed], T],
+        size: int,
+        watch: Stopwatch,
     ) -> tuple[Computed, T]:
-        def all_of_it() -> tuple[Computed, T]:
-            computed = self.run(read())
-            return computed, write(computed)
+        def bound() -> tuple[str | None, Bound]:
+            request = read()
+            return request.id, self.contract.bind(request)
 
-        def the_rest() -> tuple[Computed, T]:
-            computed = self._run(request.id, bound)
-            return computed, write(computed)
+        def the_rest(request_id: str | None, bound: Bound) -> tuple[Computed, T]:
+            watch.lap(Stage.QUEUE)
+            computed = self.run_bound(request_id, bound)
+            watch.lap(Stage.INFER)
+            answer = write(computed)
+            watch.lap(Stage.OUTPUT)
+            return computed, answer
+
+        def all_of_it() -> tuple[Computed, T]:
+            watch.lap(Stage.QUEUE)
+            request = bound()
+            watch.lap(Stage.INPUT)
+            return the_rest(*request)
 
         if size > LARGE_BODY_BYTES:
             return await self.workers.run(all_of_it)
-        request = read()
-        bound = self.contract.bind(request)
-        if self.model.is_slow_for(bound.rows):
-            return await self.workers.run(the_rest)
-        return the_rest()
+        request = bound()
+        watch.lap(Stage.INPUT)
+        if self.model.is_slow_for(request[1].rows):
+            return await self.workers.run(the_rest, *request)
+        return the_rest(*request)
 
-    def _run(self, request_id: str | None, bound: Bound) -> Computed:
+    def run_bound(self, request_id: str | None, bound: Bound) -> Computed:
         score = self.signature.score
         asked = [output.name for output in bound.outputs]
         names = asked if score in asked else [*asked, score]
@@ -120,16 +142,21 @@ class Inference:
         scores = scores_of(arrays[score])
         return Computed(arrays, bound.outputs, request_id, bound.rows, bound.feeds, scores)
 
-    def write(self, computed: Computed) -> bytes:
-        """Return the answer's body.
+    def write(self, computed: Computed) -> protocol.Answer:
+        """Return the answer over HTTP.
 
         Raises:
             InvalidRequest: an output cannot be written in the form that was asked for.
         """
-        outputs = [self._encode(asked.name, computed) for asked in computed.outputs]
+        outputs = [self._encode(asked, computed) for asked in computed.outputs]
         return protocol.render(self.name, self.version, computed.request_id, outputs)
 
-    def _encode(self, name: str, computed: Computed) -> protocol.OutputTensor:
-        datatype, array = self.model.outputs[name], computed.arrays[name]
-        data = codec.encode(name, datatype, array)
-        return protocol.OutputTensor(name, datatype, array.shape, data)
+    def _encode(self, asked: RequestedOutput, computed: Computed) -> protocol.OutputTensor:
+        name, array = asked.name, computed.arrays[asked.name]
+        datatype = self.model.outputs[name]
+        data: bytes | memoryview
+        if asked.binary:
+            data = binary.encode(datatype, array)
+        else:
+            data = codec.encode(name, datatype, array)
+        return protocol.OutputTensor(name, datatype, array.shape, data, asked.binary)

@@ -1,4 +1,7 @@
-"""The requests and answers of the Open Inference Protocol v2 in JSON, apart from any model.
+"""The requests and answers of the Open Inference Protocol v2 over HTTP, apart from any model.
+
+A body is JSON, or JSON and then binary tensors, in the order in which the JSON names them; a header
+tells where the JSON ends.  A raw request is nothing but the elements of the model's one input.
 
 `parse` refuses what is no such request, whatever the model; what the model takes is decided in
 `contract.py`.
@@ -6,6 +9,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import orjson
@@ -16,16 +20,25 @@ from modelyard_serving.errors import InvalidRequest
 
 PLATFORM = "onnx_onnxv1"
 SERVER_NAME = "modelyard-serving"
-EXTENSIONS: tuple[str, ...] = ()
-"""What this server can do beyond the protocol; binary tensors are not among it."""
-BINARY_HEADER = "inference-header-content-length"
-"""Announces binary tensors after the JSON part."""
+EXTENSIONS: tuple[str, ...] = ("binary_tensor_data", "statistics")
+"""What this server can do beyond the protocol."""
+JSON_LENGTH = "inference-header-content-length"
+"""Header: bytes of the JSON part where binary tensors follow; 0 for a raw request."""
 NULL_IS_MISSING = "null_is_missing"
 """Parameter of an input: take null as a missing value instead of refusing it."""
-DATATYPES = (*codec.NUMPY_TYPES, *codec.BINARY_ONLY)
+BINARY_SIZE = "binary_data_size"
+"""Parameter of an input or of an answered output: bytes of its binary tensor."""
+BINARY_OUTPUT = "binary_data"
+"""Parameter of a requested output: answer it as a binary tensor."""
+BINARY_OUTPUTS = "binary_data_output"
+"""Parameter of a request: answer all outputs as binary tensors that do not say otherwise."""
+NOT_SUPPORTED = ("classification", "shared_memory_region")
+"""Parameters that ask for another answer than the one without them."""
+MAX_DIGITS = 18
+MAX_EMPTY_ELEMENTS = 1 << 24
+"""What the sizes of an empty tensor may multiply to, its zeros left out."""
 
 Parameters = Mapping[str, str | int | float | bool]
-NO_BINARY = "binary tensors are not supported by this server; send and ask for JSON data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,45 +72,107 @@ class InferRequest:
     id: str | None = None
     binary_output: bool = False
     parameters: Parameters = field(default_factory=dict)
+    raw_input: bytes | memoryview | None = None
+    """Of a raw request, which has no inputs: the elements of the one that the model has."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
-    """One output tensor, its elements already as JSON."""
+    """One output tensor, its elements already as JSON or as a binary tensor."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: bytes
+    data: bytes | memoryview
+    binary: bool = False
 
 
-def parse(body: bytes) -> InferRequest:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of an answer, and where its JSON ends if binary tensors follow."""
+
+    body: bytes
+    json_length: int | None = None
+
+
+class _Tensors:
+    """The binary tensors after the JSON, to be taken in their order."""
+
+    def __init__(self, data: memoryview | None) -> None:
+        self._data = data
+        self._at = 0
+
+    def take(self, what: str, size: int) -> memoryview:
+        if self._data is None:
+            raise InvalidRequest(f"{what}: {BINARY_SIZE} needs the header {JSON_LENGTH}")
+        begin, self._at = self._at, self._at + size
+        if self._at > len(self._data):
+            left = max(len(self._data) - begin, 0)
+            raise InvalidRequest(f"{what}: {BINARY_SIZE} is {size}, {left} bytes are left")
+        return self._data[begin : self._at]
+
+    def check_all_taken(self) -> None:
+        if self._data is not None and self._at != len(self._data):
+            raise InvalidRequest(
+                f"{len(self._data) - self._at} bytes follow the last binary tensor"
+            )
+
+
+def parse(body: bytes, json_length: int | None = None) -> InferRequest:
     """Return the request that a body holds.
 
+    `json_length` tells where the JSON ends and binary tensors begin; 0 is a raw request.
+
     Raises:
-        InvalidRequest: not JSON, or not an inference request; the sentence names the place.
+        InvalidRequest: not JSON, not an inference request, or tensors of other sizes than it says;
+            the sentence names the place.
     """
-    document = _object(_load(body), "the request")
+    if json_length == 0:
+        return InferRequest((), binary_output=True, raw_input=body)
+    head, tensors = _split(body, json_length)
+    document = _object(_load(head), "the request")
     request_id = document.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise InvalidRequest("id must be a string")
     parameters = _parameters(document, "the request")
-    if parameters.get("binary_data_output") is True:
-        raise InvalidRequest(f"binary_data_output: {NO_BINARY}")
+    binary_output = _flag(parameters, BINARY_OUTPUTS, "the request", default=False)
     items = document.get("inputs")
     if not isinstance(items, list):
         raise InvalidRequest("inputs must be an array of tensors")
     if not items:
         raise InvalidRequest("inputs is empty")
-    return InferRequest(
-        inputs=tuple(_input(item, index) for index, item in enumerate(items)),
-        outputs=_outputs(document),
-        id=request_id,
-        parameters=parameters,
-    )
+    inputs = tuple(_input(item, index, tensors) for index, item in enumerate(items))
+    tensors.check_all_taken()
+    outputs = _outputs(document, default=binary_output)
+    return InferRequest(inputs, outputs, request_id, binary_output, parameters)
 
 
-def _load(body: bytes) -> object:
+def _split(body: bytes, json_length: int | None) -> tuple[bytes | memoryview, _Tensors]:
+    if json_length is None:
+        return body, _Tensors(None)
+    if json_length > len(body):
+        raise InvalidRequest(f"{JSON_LENGTH} is {json_length}, the body has {len(body)} bytes")
+    whole = memoryview(body)
+    return whole[:json_length], _Tensors(whole[json_length:])
+
+
+def json_length_of(values: Sequence[str]) -> int | None:
+    """Return what the headers `inference-header-content-length` say; None where there is none.
+
+    Raises:
+        InvalidRequest: no number of bytes, or several headers.
+    """
+    if not values:
+        return None
+    if len(values) > 1:
+        raise InvalidRequest(f"{JSON_LENGTH} is there {len(values)} times")
+    text = values[0].strip()
+    if not (text.isascii() and text.isdigit()) or len(text) > MAX_DIGITS:
+        raise InvalidRequest(f"{JSON_LENGTH} is {text!r}, which is no number of bytes")
+    return int(text)
+
+
+def _load(body: bytes | memoryview) -> object:
     if not body:
         raise InvalidRequest("the body is empty; it must be an inference request in JSON")
     try:
@@ -127,7 +202,16 @@ def _parameters(document: dict[str, Any], what: str) -> Parameters:
     for key, value in checked.items():
         if not isinstance(value, str | int | float | bool):
             raise InvalidRequest(f"{what}: parameter {key!r} must be a string, number or boolean")
+        if key in NOT_SUPPORTED:
+            raise InvalidRequest(f"{what}: parameter {key!r} is not supported by this server")
     return checked
+
+
+def _flag(parameters: Parameters, key: str, what: str, *, default: bool) -> bool:
+    value = parameters.get(key, default)
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{what}: parameter {key!r} must be a boolean")
+    return value
 
 
 def _shape(document: dict[str, Any], what: str) -> tuple[int, ...]:
@@ -136,26 +220,35 @@ def _shape(document: dict[str, Any], what: str) -> tuple[int, ...]:
         raise InvalidRequest(f"{what}: shape must be an array of integers")
     if any(size < 0 for size in shape):
         raise InvalidRequest(f"{what}: shape {shape} has a negative size")
+    if 0 in shape and prod(size for size in shape if size) > MAX_EMPTY_ELEMENTS:
+        raise InvalidRequest(f"{what}: shape {shape} is too large for an empty tensor")
     return tuple(shape)
 
 
-def _input(item: object, index: int) -> RequestInput:
+def _input(item: object, index: int, tensors: _Tensors) -> RequestInput:
     document = _object(item, f"inputs[{index}]")
     name = _text(document, "name", f"inputs[{index}]")
     what = f"input {name!r}"
     datatype = _text(document, "datatype", what)
-    if datatype not in DATATYPES:
-        raise InvalidRequest(f"{what}: unknown datatype {datatype!r}; known are {_list(DATATYPES)}")
+    if datatype not in codec.NUMPY_TYPES:
+        known = ", ".join(codec.NUMPY_TYPES)
+        raise InvalidRequest(f"{what}: unknown datatype {datatype!r}; known are {known}")
     parameters = _parameters(document, what)
-    if "binary_data_size" in parameters:
-        raise InvalidRequest(f"{what}: {NO_BINARY}")
     shape = _shape(document, what)
-    if "data" not in document:
-        raise InvalidRequest(f"{what}: data is missing")
-    return RequestInput(name, datatype, shape, document["data"], parameters=parameters)
+    if BINARY_SIZE not in parameters:
+        if "data" not in document:
+            raise InvalidRequest(f"{what}: data is missing")
+        return RequestInput(name, datatype, shape, document["data"], parameters=parameters)
+    size = parameters[BINARY_SIZE]
+    if type(size) is not int or size < 0:
+        raise InvalidRequest(f"{what}: {BINARY_SIZE} must be a number of bytes")
+    if "data" in document:
+        raise InvalidRequest(f"{what} has both data and {BINARY_SIZE}")
+    raw = tensors.take(what, size)
+    return RequestInput(name, datatype, shape, raw=raw, parameters=parameters)
 
 
-def _outputs(document: dict[str, Any]) -> tuple[RequestedOutput, ...]:
+def _outputs(document: dict[str, Any], *, default: bool) -> tuple[RequestedOutput, ...]:
     items = document.get("outputs")
     if items is None:
         return ()
@@ -165,36 +258,37 @@ def _outputs(document: dict[str, Any]) -> tuple[RequestedOutput, ...]:
     for index, item in enumerate(items):
         output = _object(item, f"outputs[{index}]")
         name = _text(output, "name", f"outputs[{index}]")
-        if _parameters(output, f"output {name!r}").get("binary_data") is True:
-            raise InvalidRequest(f"output {name!r}: {NO_BINARY}")
+        what = f"output {name!r}"
+        binary = _flag(_parameters(output, what), BINARY_OUTPUT, what, default=default)
         if name in outputs:
-            raise InvalidRequest(f"output {name!r} is requested twice")
-        outputs[name] = RequestedOutput(name)
+            raise InvalidRequest(f"{what} is requested twice")
+        outputs[name] = RequestedOutput(name, binary)
     return tuple(outputs.values())
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names)
 
 
 def render(
     model: str, version: str, request_id: str | None, outputs: Sequence[OutputTensor]
-) -> bytes:
-    """Return the answer's JSON; an id that was not sent is not answered."""
+) -> Answer:
+    """Return the answer: JSON, then the binary tensors; an id that was not sent is not answered."""
     head = b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(model), orjson.dumps(version))
     if request_id is not None:
         head += b'"id":%b,' % orjson.dumps(request_id)
-    tensors = (
-        b'{"name":%b,"datatype":"%b","shape":%b,"data":%b}'
-        % (
-            orjson.dumps(output.name),
-            output.datatype.encode(),
-            orjson.dumps(output.shape),
-            output.data,
-        )
-        for output in outputs
+    head += b'"outputs":[%b]}' % b",".join(map(_output, outputs))
+    tensors = [output.data for output in outputs if output.binary]
+    if not tensors:
+        return Answer(head)
+    return Answer(b"".join((head, *tensors)), len(head))
+
+
+def _output(output: OutputTensor) -> bytes:
+    described = b'{"name":%b,"datatype":"%b","shape":%b,' % (
+        orjson.dumps(output.name),
+        output.datatype.encode(),
+        orjson.dumps(output.shape),
     )
-    return head + b'"outputs":[%b]}' % b",".join(tensors)
+    if output.binary:
+        return described + b'"parameters":{"binary_data_size":%d}}' % len(output.data)
+    return b"".join((described, b'"data":', output.data, b"}"))
 
 
 def server_metadata(version: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -64,6 +65,14 @@ async def client(gate: Gate, metrics: Metrics, limits: Limits) -> AsyncIterator[
     )
     async with httpx.AsyncClient(transport=transport, base_url="http://rain") as http:
         yield http
+
+
+def check_error(answer: httpx.Response, code: int, sentence: str) -> None:
+    """Check that an answer is an error in the protocol's form."""
+    assert answer.status_code == code, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    assert list(answer.json()) == ["error"]
+    assert re.search(sentence, answer.json()["error"]), answer.text
 
 
 def tensor(name="x", datatype="FP32", shape=(1,), data=None, **more) -> dict:
