@@ -5,6 +5,9 @@ len(edges) + 1 bins, the first and last unbounded.  NaN is missing.  Categorical
 listed categories, then *other*: what the reference saw too rarely for a cell of its own.  A value
 that the reference never saw is *new* and counted apart, as are missing values and, for numbers,
 values outside the reference's minimum and maximum (those fall into their bin as well).
+
+Fields that have a default came later: a bundle never changes, so a profile without them is read
+for ever, and what they allow to count is not counted.
 """
 
 from bisect import bisect_left
@@ -22,6 +25,14 @@ class NumericProfile:
     missing: int
     minimum: float
     maximum: float
+    input: str = ""
+    """The model's input that holds the column; empty where the input is named as the column."""
+    index: int = -1
+    """The place of the column in each row of `input`."""
+    mean: float | None = None
+    """Of the values that are present; with `scale` it makes standardised values."""
+    scale: float | None = None
+    """Their standard deviation, or 1 where all are equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,28 @@ class CategoryProfile:
     other: tuple[str, ...]
     """Rare categories that were seen; everything else is new."""
     missing: int
+    input: str = ""
+    """As of a numeric column."""
+    index: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class FourierProfile:
+    """The reference's random Fourier features; see `fourier` for what they are."""
+
+    columns: tuple[str, ...]
+    """The numeric columns that make a row."""
+    seed: int
+    distance: float
+    """A typical distance of two reference rows, in standardised values."""
+    rows: int
+    sums: tuple[int, ...]
+    """One for each frequency, over the reference's rows."""
+    spread: tuple[float, float, float]
+    """Traces of the first three powers of the features' covariance matrix: what the distance of a
+    window's mean vector from the reference's is judged by."""
+    scheme: int = 1
+    """Which definition of the features this is; a reader leaves out what it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +81,7 @@ class Profile:
     prediction: NumericProfile
     """Scores of held-out rows: probability of the last class (binary), of the winning class
     (multiclass), or the predicted value."""
+    fourier: FourierProfile | None = None
 
 
 def bin_of(edges: Sequence[float], value: float) -> int:

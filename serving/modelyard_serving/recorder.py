@@ -1,29 +1,37 @@
 """Live counts over the profile's bins, for each role: what drift is measured from.
 
-A request costs one list append; the counting is done for many rows at once, soon after.  A reader
-first counts what waits, so its answer is exact at that instant.  Everything here runs on the event
-loop's thread; nothing is ever reset, so any number of readers may come and miss.
+A request costs one list append; the counting is done for many rows at once, soon after, and in
+pieces, so that it never holds up the event loop for long.  A reader first counts what waits, so its
+answer is exact at that instant.  Everything here runs on the event loop's thread; nothing is ever
+reset, so any number of readers may come and miss.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-import numpy as np
-
-from modelyard_core.reference import CategoryProfile, NumericProfile, Profile
+from modelyard_core.answers import Answers
+from modelyard_core.reference import Profile
 from modelyard_core.roles import Role
 from modelyard_core.signature import Signature
-from modelyard_core.sketch import Counts, RoleSketch, Sketch
-from modelyard_serving import codec
+from modelyard_core.sketch import SCHEMA, RoleSketch, Sketch
+from modelyard_serving import answers, clock, gathering
 from modelyard_serving.codec import Array
-from modelyard_serving.errors import Unservable
+from modelyard_serving.counting import Categories, Numbers, Ruler
+from modelyard_serving.identity import Identity as Identity
+from modelyard_serving.scores import scores_of as scores_of
 
 FOLD_AFTER_ROWS = 512
 FOLD_AFTER_SECONDS = 0.25
-BINARY_CLASSES = 2
+PIECE_VALUES = 1 << 14
+"""Values that are counted at once."""
+PIECE_ROWS = 64
+"""Rows that are counted at once at least."""
+MAX_WAITING_BYTES = 32 << 20
+"""What may wait, about; beyond it counting does not wait for its turn."""
+REQUEST_BYTES = 512
+"""Of a waiting request, beside its values."""
 
 
 class Scheduler(Protocol):
@@ -32,172 +40,185 @@ class Scheduler(Protocol):
     def __call__(self, seconds: float, callback: Callable[[], None], /) -> object: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Whose counts these are."""
+class _Waiting(NamedTuple):
+    """Requests of one role that ran together and are not counted yet."""
 
-    boot: str
-    started: datetime
-    model: str
-    version: str
-    digest: str
+    role: Role
+    rows: int
+    requests: int
+    feeds: Mapping[str, Array]
+    scores: Array
+    ids: Sequence[str | None] = ()
+    rows_of_each: Sequence[int] = ()
+    """Rows of each request that has a place in `ids`; empty where each has one."""
 
-
-class _NumericColumn:
-    """Counts of one numeric column, in the float type that the model sees."""
-
-    def __init__(self, profile: NumericProfile, dtype: np.dtype[np.generic]) -> None:
-        # Edges are rounded as the values were: x <= edge holds after rounding when it held before.
-        self._edges = np.array(profile.edges, dtype=dtype)
-        self._low, self._high = np.array([profile.minimum, profile.maximum], dtype=dtype)
-        self._bins = np.zeros(len(profile.edges) + 1, dtype=np.int64)
-        self._missing = 0
-        self._out_of_range = 0
-
-    def add(self, values: Array) -> None:
-        present = values[~np.isnan(values)] if values.dtype.kind == "f" else values
-        cells = np.searchsorted(self._edges, present, side="left")
-        self._bins += np.bincount(cells, minlength=len(self._bins))
-        self._missing += len(values) - len(present)
-        self._out_of_range += int(((present < self._low) | (present > self._high)).sum())
-
-    def counts(self) -> Counts:
-        bins = tuple(int(count) for count in self._bins)
-        return Counts(bins, missing=self._missing, out_of_range=self._out_of_range)
+    def split(self, rows: int) -> "tuple[_Waiting, _Waiting]":
+        """Return so many rows, with all that is counted once a request, and the rest."""
+        first = {name: array[:rows] for name, array in self.feeds.items()}
+        rest = {name: array[rows:] for name, array in self.feeds.items()}
+        head = _Waiting(self.role, rows, self.requests, first, self.scores[:rows])
+        return head, _Waiting(self.role, self.rows - rows, 0, rest, self.scores[rows:])
 
 
-class _CategoryColumn:
-    """Counts of one categorical column; the last cell is *other*, an empty string is missing."""
-
-    def __init__(self, profile: CategoryProfile) -> None:
-        self._cells = dict.fromkeys(profile.other, len(profile.categories))
-        self._cells |= {category: cell for cell, category in enumerate(profile.categories)}
-        self._bins = [0] * (len(profile.categories) + 1)
-        self._missing = 0
-        self._new = 0
-
-    def add(self, values: Array) -> None:
-        for value, count in Counter(values.tolist()).items():
-            cell = self._cells.get(value)
-            if cell is not None:
-                self._bins[cell] += count
-            elif value == "":
-                self._missing += count
-            else:
-                self._new += count
-
-    def counts(self) -> Counts:
-        return Counts(tuple(self._bins), missing=self._missing, new=self._new)
-
-
-_Column = _NumericColumn | _CategoryColumn
-
-
-@dataclass(slots=True)
 class _RoleCounts:
-    """One role: totals and columns, and the arrays that are not counted yet."""
+    """What one role has seen."""
 
-    columns: Mapping[str, _Column]
-    prediction: _NumericColumn
-    rows: int = 0
-    requests: int = 0
+    def __init__(self, features: Ruler, prediction: Ruler, columns: gathering.Plan) -> None:
+        self._gatherer = gathering.Gatherer(columns)
+        self.rows = 0
+        self.requests = 0
+        self._numbers = Numbers(features)
+        self._prediction = Numbers(prediction)
+        self._categories = {each.profile.name: Categories(each.profile) for each in columns.texts}
+
+    def add(self, taken: Sequence[_Waiting]) -> None:
+        """Count requests."""
+        rows = sum(entry.rows for entry in taken)
+        ones = [entry.feeds for entry in taken if entry.rows == 1]
+        others = [entry.feeds for entry in taken if entry.rows != 1]
+        self.rows += rows
+        self.requests += sum(entry.requests for entry in taken)
+        self._numbers.add(self._gatherer.numbers(ones, others, rows))
+        self._prediction.add(gathering.scores([entry.scores for entry in taken])[None, :])
+        for name, values in self._gatherer.texts(ones, others).items():
+            self._categories[name].add(values)
+
+    def sketch(self) -> RoleSketch:
+        """Return what was counted."""
+        features = self._numbers.counts()
+        features |= {name: column.counts() for name, column in self._categories.items()}
+        (prediction,) = self._prediction.counts().values()
+        return RoleSketch(self.rows, self.requests, features, prediction, self._numbers.fourier())
 
 
 class Recorder:
     """Counts of one served bundle since the process started."""
 
     def __init__(
-        self, identity: Identity, signature: Signature, profile: Profile, later: Scheduler
+        self,
+        identity: Identity,
+        signature: Signature,
+        profile: Profile,
+        later: Scheduler,
+        answers_per_second: int = answers.PER_SECOND,
     ) -> None:
-        _check_columns(signature, profile)
+        columns = gathering.plan(signature, profile)
         self._identity = identity
-        self._signature = signature
-        self._profile = profile
+        self._columns = columns
         self._later = later
+        self._ring = answers.Ring(identity, answers_per_second)
         self._roles: dict[Role, _RoleCounts] = {}
-        self._waiting: list[tuple[Role, int, Mapping[str, Array], Array]] = []
+        self._waiting: deque[_Waiting] = deque()
         self._waiting_rows = 0
-        self._types = {t.name: codec.NUMPY_TYPES[t.datatype] for t in signature.inputs}
+        self._features = Ruler(
+            {each.profile.name: (each.profile, each.tensor.datatype) for each in columns.numbers},
+            profile.fourier,
+        )
+        self._prediction = Ruler(
+            {columns.score.name: (profile.prediction, columns.score.datatype)}, None
+        )
+        self._left_out = {tensor.name for tensor in signature.inputs} - columns.inputs
+        self._piece_rows = max(PIECE_ROWS, PIECE_VALUES // (len(columns.numbers) + 1))
+        self._most_rows = MAX_WAITING_BYTES // (columns.row_bytes + REQUEST_BYTES)
 
-    @property
-    def total_requests(self) -> int:
-        """Requests recorded so far, of all roles."""
-        return len(self._waiting) + sum(role.requests for role in self._roles.values())
+    def record(
+        self,
+        role: Role,
+        rows: int,
+        feeds: Mapping[str, Array],
+        scores: Array,
+        sample_id: str | None = None,
+    ) -> None:
+        """Remember one answered request; counted within a fraction of a second.
 
-    def record(self, role: Role, rows: int, feeds: Mapping[str, Array], scores: Array) -> None:
-        """Remember one answered request; counted within a fraction of a second."""
-        before = self._waiting_rows
+        `scores` is the model's score output as it is; `sample_id` is what all copies of a request
+        have in common.
+        """
+        ids = () if sample_id is None else (sample_id,)
+        self._remember(_Waiting(role, rows, 1, feeds, scores, ids, (rows,)))
+
+    def record_batch(  # noqa: PLR0913, PLR0917 - two columns of a table, in the order of record
+        self,
+        role: Role,
+        rows: int,
+        requests: int,
+        feeds: Mapping[str, Array],
+        scores: Array,
+        sample_ids: Sequence[str | None] = (),
+        rows_of_each: Sequence[int] = (),
+    ) -> None:
+        """Remember requests of one role that ran together.
+
+        `sample_ids` is empty, or has a place for each request, in the order of the rows;
+        `rows_of_each` goes with it unless each request has one row.
+        """
+        self._remember(_Waiting(role, rows, requests, feeds, scores, sample_ids, rows_of_each))
+
+    def _remember(self, entry: _Waiting) -> None:
+        if self._left_out:  # what is not counted is not kept either: an image, say
+            used = {name: entry.feeds[name] for name in self._columns.inputs}
+            entry = entry._replace(feeds=used)
         if not self._waiting:
-            self._later(FOLD_AFTER_SECONDS, self.fold)
-        self._waiting.append((role, rows, feeds, scores))
-        self._waiting_rows += rows
+            self._later(FOLD_AFTER_SECONDS, self._count_piece)
+        self._waiting.append(entry)
+        before = self._waiting_rows
+        self._waiting_rows += entry.rows or 1
         if before < FOLD_AFTER_ROWS <= self._waiting_rows:
-            self._later(0, self.fold)  # as soon as the answer is on its way
+            self._later(0, self._count_piece)  # as soon as the answer is on its way
+        elif self._waiting_rows > self._most_rows:
+            self._count_piece()
 
-    def fold(self) -> None:
-        """Count everything that waits."""
-        waiting, self._waiting, self._waiting_rows = self._waiting, [], 0
-        for role in {entry[0] for entry in waiting}:
-            mine = [entry for entry in waiting if entry[0] is role]
-            counts = self._role(role)
-            counts.requests += len(mine)
-            counts.rows += sum(rows for _, rows, _, _ in mine)
-            for name, column in counts.columns.items():
-                column.add(np.concatenate([feeds[name].reshape(-1) for _, _, feeds, _ in mine]))
-            counts.prediction.add(np.concatenate([scores for _, _, _, scores in mine]))
+    def _count_piece(self) -> None:
+        if self._waiting:
+            self._count(clock.now())
+        if self._waiting:
+            self._later(0, self._count_piece)
 
-    def _role(self, role: Role) -> _RoleCounts:
-        if role not in self._roles:
-            numeric = {
-                column.name: _NumericColumn(column, _comparable(self._types[column.name]))
-                for column in self._profile.numeric
-            }
-            categories = {c.name: _CategoryColumn(c) for c in self._profile.categories}
-            score = _NumericColumn(self._profile.prediction, np.dtype(np.float32))
-            self._roles[role] = _RoleCounts({**numeric, **categories}, score)
-        return self._roles[role]
+    def _count(self, now: datetime) -> None:
+        self._ring.begin(now)
+        taken = self._take()
+        for role in {entry.role for entry in taken}:
+            if role not in self._roles:
+                self._roles[role] = _RoleCounts(self._features, self._prediction, self._columns)
+            self._roles[role].add([entry for entry in taken if entry.role is role])
+
+    def _take(self) -> list[_Waiting]:
+        """Take what is counted at once; requests with more rows are split."""
+        taken, room = [], self._piece_rows
+        while self._waiting and room > 0:
+            entry = self._waiting.popleft()
+            if entry.ids:
+                self._sample(entry)
+            if entry.rows > room:
+                entry, rest = entry.split(room)
+                self._waiting.appendleft(rest)
+            taken.append(entry)
+            room -= entry.rows or 1
+            self._waiting_rows -= entry.rows or 1
+        return taken
+
+    def _sample(self, entry: _Waiting) -> None:
+        begin = 0
+        rows_of_each = entry.rows_of_each or (1,) * len(entry.ids)
+        for request_id, rows in zip(entry.ids, rows_of_each, strict=True):
+            if request_id and self._ring.chooses(request_id):
+                self._ring.add(request_id, entry.role, entry.scores[begin : begin + rows])
+            begin += rows
 
     def snapshot(self, at: datetime) -> Sketch:
         """Return the counts of everything recorded before this call."""
-        self.fold()
-        roles = {
-            str(role): RoleSketch(
-                rows=counts.rows,
-                requests=counts.requests,
-                features={name: column.counts() for name, column in counts.columns.items()},
-                prediction=counts.prediction.counts(),
-            )
-            for role, counts in sorted(self._roles.items())
-        }
+        while self._waiting:
+            self._count(at)
+        roles = {role.value: counts.sketch() for role, counts in sorted(self._roles.items())}
         who = self._identity
-        return Sketch(who.boot, at, who.model, who.version, who.digest, roles, who.started)
+        return Sketch(who.boot, at, who.model, who.version, who.digest, roles, who.started, SCHEMA)
 
+    def answers(self, at: datetime, cursor: str, limit: int) -> Answers:
+        """Return kept answers that came after the cursor, those recorded just now included.
 
-def _comparable(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
-    return dtype if dtype.kind == "f" else np.dtype(np.float64)
-
-
-def _check_columns(signature: Signature, profile: Profile) -> None:
-    inputs = {tensor.name: tensor for tensor in signature.inputs}
-    for names, is_text in (
-        ([column.name for column in profile.numeric], False),
-        ([column.name for column in profile.categories], True),
-    ):
-        for name in names:
-            tensor = inputs.get(name)
-            if tensor is None:
-                raise Unservable(f"the profile's column {name!r} is no input of the model")
-            if (tensor.datatype == "BYTES") is not is_text or tensor.shape not in ((-1,), (-1, 1)):
-                raise Unservable(f"the profile's column {name!r} is no column of single values")
-    if signature.score not in {tensor.name for tensor in signature.outputs}:
-        raise Unservable(f"the signature's score {signature.score!r} is no output of the model")
-
-
-def scores_of(array: Array) -> Array:
-    """Return one score a row: the last class' probability, the winner's, or the value itself."""
-    if array.ndim == 1 or array.shape[1] == 1:
-        return array.reshape(-1)
-    if array.shape[1] == BINARY_CLASSES:
-        return array[:, -1]
-    winners: Array = array.max(axis=1)
-    return winners
+        Raises:
+            InvalidRequest: no cursor that this process gives.
+        """
+        while self._waiting:
+            self._count(at)
+        return self._ring.page(cursor, limit)

@@ -76,9 +76,10 @@ async def test_a_sketch_keeps_its_form(rain):
     check("sketch.json", answer)
 
 
-def test_the_golden_profile_and_sketch_still_load():
-    profile = codec.loads(Profile, (GOLDEN / "profile.json").read_bytes())
-    sketch = json.loads((GOLDEN / "sketch.json").read_text())
+@pytest.mark.parametrize("version", ["", "_1"])
+def test_profiles_and_sketches_of_every_version_load(version):
+    profile = codec.loads(Profile, (GOLDEN / f"profile{version}.json").read_bytes())
+    sketch = json.loads((GOLDEN / f"sketch{version}.json").read_text())
     counts = codec.decode(
         Sketch, {**sketch, "boot": "b", "digest": "d", "at": "2026-01-01T00:00:00Z"}
     )

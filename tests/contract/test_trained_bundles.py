@@ -9,8 +9,8 @@ import onnxruntime
 import pytest
 from threadpoolctl import threadpool_limits
 
-from modelyard_core import bundle, codec
-from modelyard_core.reference import Profile
+from modelyard_core import bundle, codec, fourier
+from modelyard_core.reference import NumericProfile, Profile
 from modelyard_core.runs import Gates, MetricGate, Pipeline, Verdict
 from modelyard_core.sketch import Sketch
 from modelyard_serving import fetch
@@ -78,7 +78,19 @@ async def test_a_trained_bundle_is_fetched_served_and_counted_alike(tmp_path, re
         counts = seen.features[column.name]
         assert (counts.bins, counts.missing) == (column.counts, column.missing)
         assert (counts.new, counts.out_of_range) == (0, 0)
+        check_sums(column, counts)
     assert sum(seen.prediction.bins) == len(trained)
+    assert seen.fourier == profile.fourier.sums
+    assert profile.fourier.rows == len(trained)
+
+
+def check_sums(column, counts):
+    """The rows' mean is the reference's, and their variance is 1."""
+    if not isinstance(column, NumericProfile):
+        return
+    first, second = (total / sum(counts.bins) for total in counts.sums)
+    assert abs(first / fourier.UNITS) < 1e-3
+    assert second / fourier.UNITS**2 == pytest.approx(1, abs=0.05)
 
 
 def check_answers(folder, answers, rows):

@@ -59,6 +59,7 @@ def expected(profile: NumericProfile, values) -> dict:
         "missing": len(values) - len(present),
         "new": 0,
         "out_of_range": sum(not low <= value <= high for value in present),
+        "sums": None,
     }
 
 
@@ -147,12 +148,12 @@ UNKNOWN = NumericProfile("fog", (0.0,), (0, 0), 0, 0.0, 1.0)
         pytest.param({"numeric": (UNKNOWN,)}, "column 'fog' is no input", id="an-unknown-column"),
         pytest.param(
             {"numeric": (dataclasses.replace(UNKNOWN, name="station"),)},
-            "'station' is no column of single values",
+            "'station' has numbers, the model's input 'station' is BYTES",
             id="numbers-where-the-model-takes-text",
         ),
         pytest.param(
             {"categories": (CategoryProfile("temp", (), (0,), (), 0),)},
-            "'temp' is no column of single values",
+            "'temp' has texts, the model's input 'temp' is FP32",
             id="text-where-the-model-takes-numbers",
         ),
     ],

@@ -1,0 +1,69 @@
+"""A sample of what a serving process answered, by request: what two versions are compared by.
+
+Whether a request is kept follows from its id alone, so that the processes that saw copies of one
+request keep the same ones.  A busy process keeps fewer: those with a smaller `level` are among
+those of every less busy one.
+"""
+
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelyard_core.roles import Role
+
+ID_LENGTH = 128
+"""A request with a longer id is never kept."""
+SCORES = 16
+"""Rows of a request whose scores are kept."""
+HASHES = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What one request was answered."""
+
+    id: str
+    role: Role
+    at: datetime
+    rows: int
+    scores: tuple[float | None, ...]
+    """Of the first rows, as the sketch's prediction counts them; None where it is not finite."""
+    classes: tuple[int, ...] | None = None
+    """The place of the largest score of each of these rows; None below three classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers that came after a cursor, oldest first."""
+
+    boot: str
+    model: str
+    version: str
+    digest: str
+    cursor: str
+    """What to ask for next: nothing comes twice, and nothing is left out that is not counted as
+    missed."""
+    missed: int
+    """Answers after the given cursor that had been forgotten before they were asked for."""
+    more: bool
+    """Whether the next page has answers already."""
+    answers: tuple[Answered, ...]
+
+
+def hash_of(request_id: str) -> int:
+    """Return where an id lies between 0 and HASHES: the same in every process.
+
+    >>> hash_of("r-1") < HASHES
+    True
+    """
+    # The factor is odd, so different hashes stay different; alone, a CRC of counted ids is lumpy.
+    return zlib.crc32(request_id.encode()) * 0x9E3779B1 % HASHES
+
+
+def is_kept(request_id: str, level: int) -> bool:
+    """Return whether a process that keeps one of 2^level requests keeps this one.
+
+    >>> [is_kept("r-1", level) for level in (0, 32)]
+    [True, False]
+    """
+    return hash_of(request_id) < HASHES >> level

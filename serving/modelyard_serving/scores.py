@@ -1,0 +1,39 @@
+"""From the model's score output to one number a row.  Pure."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelyard_serving.codec import Array
+
+MATRIX = 2
+"""Dimensions: rows and classes."""
+BINARY_CLASSES = 2
+
+
+def scores_of(array: Array) -> Array:
+    """Return one score a row: the last class' probability, the winner's, or the value itself.
+
+    A row without any score gets NaN, which counts as missing.
+    """
+    table = _table(array)
+    if table.shape[1] == 0:
+        return np.full(len(table), np.nan)
+    if table.shape[1] <= BINARY_CLASSES:
+        last: Array = table[:, -1]
+        return last
+    winners: Array = table.max(axis=1)
+    return winners
+
+
+def classes_of(array: Array) -> NDArray[np.int64] | None:
+    """Return the place of each row's largest score; None where there are not three or more."""
+    table = _table(array)
+    return table.argmax(axis=1) if table.shape[1] > BINARY_CLASSES else None
+
+
+def _table(array: Array) -> Array:
+    if array.ndim == MATRIX:
+        return array
+    if array.ndim < MATRIX:
+        return array.reshape(-1, 1)
+    return array.reshape(len(array), int(np.prod(array.shape[1:])))
