@@ -16,15 +16,19 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-from modelyard_serving import http_errors
+from modelyard_serving import http_errors, request_head
 from modelyard_serving.gate import Gate
 from modelyard_serving.metrics import Metrics
+from modelyard_serving.request_head import Refusal
 from modelyard_serving.settings import Limits
 
 HEALTH = b"/v2/health/"
-BODY_HEADERS = (b"content-length", b"transfer-encoding")
+NOT_HTTP = Refusal(400, "the bytes are not HTTP")
+UNAVAILABLE = 503
 FLOOD = 2
 """Times the connection limit from which on connections are closed unread."""
+CHUNK_BYTES = 8
+"""Around each byte of a body, at most, beside what a head may have: sizes and trailers."""
 
 
 class ServingProtocol(HttpToolsProtocol):
@@ -48,9 +52,13 @@ class ServingProtocol(HttpToolsProtocol):
         self._deadline: TimerHandle | None = None
         self._begun = False
         self._in_head = False
-        self._head_bytes = 0
+        self._receiving = False
+        self._begun_in_packet = 0
+        self._fed_bytes = 0
+        self._body_bytes = 0
         self._crowded = False
-        self._refusal = (400, "the bytes are not HTTP")
+        self._refusal = NOT_HTTP
+        self._farewell: bytes | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Take the connection, or close it where there are far too many."""
@@ -69,28 +77,35 @@ class ServingProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, within the limits of a request's head and of its time."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._farewell is not None:
             return
         if self._is_idle():
             self._arm()
+        goes_on = self._receiving
+        self._begun_in_packet = 0
         super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self.limits.max_header_bytes:
-                self._refuse(431, self._head_sentence())
+        # Where in the packet a second request began is not known.
+        if self._receiving and self._begun_in_packet + goes_on == 1:
+            self._count(len(data))
 
     def on_message_begin(self) -> None:
         """Start the clock and the count of a new request."""
         super().on_message_begin()
         self._begun = True
-        self._in_head = True
-        self._head_bytes = 0
+        self._in_head = self._receiving = True
+        self._begun_in_packet += 1
+        self._fed_bytes = self._body_bytes = 0
         self._arm()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; one that follows a body means nothing here."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Decide who answers this request and whether the connection outlives it."""
-        self._in_head = False
         self._check_head()
+        self._in_head = False
         turned_away = self._crowded and not self.url.startswith(HEALTH)
         self.app = _turn_away if turned_away else self.config.loaded_app
         if turned_away:
@@ -101,18 +116,30 @@ class ServingProtocol(HttpToolsProtocol):
 
     def _check_head(self) -> None:
         """Raise to make the parser give up a request whose head is not acceptable."""
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > self.limits.max_header_bytes:
-            self._refusal = (431, self._head_sentence())
-            raise ValueError(self._refusal[1])
-        # The parser takes what follows an offered upgrade for another protocol, the body included.
-        has_body = any(name in BODY_HEADERS for name, _ in self.headers)
-        if self.parser.should_upgrade() and has_body:
-            self._refusal = (400, "a request with a body cannot offer an upgrade; send it plainly")
-            raise ValueError(self._refusal[1])
+        version, upgrade = self.parser.get_http_version(), self.parser.should_upgrade()
+        head = request_head.Head(version, self.url, self.headers, upgrade)
+        refusal = request_head.first_complaint(head, self.limits)
+        if len(self.pipeline) >= self.limits.max_pipelined:
+            refusal = Refusal(503, "too many requests that wait for the answers before them")
+        if refusal is not None:
+            self._refusal = refusal
+            raise ValueError(refusal.sentence)
+
+    def _count(self, size: int) -> None:
+        """Count the bytes of a request that is not whole, and give it up where few are its body."""
+        self._fed_bytes += size
+        around = self._fed_bytes - self._body_bytes
+        if around > self.limits.max_header_bytes + CHUNK_BYTES * self._body_bytes:
+            self._refuse(*request_head.too_long(self.limits))
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Stop the clock: the request is here."""
+        self._receiving = False
         self._disarm()
         super().on_message_complete()
 
@@ -120,6 +147,14 @@ class ServingProtocol(HttpToolsProtocol):
         """Answer bytes that are not an acceptable request in the form of every other error."""
         del msg
         self._refuse(*self._refusal)
+
+    def on_response_complete(self) -> None:
+        """Start the next request's turn, or say the last words that waited for this answer."""
+        is_last = not self.pipeline
+        super().on_response_complete()
+        if is_last and self._farewell is not None and not self.transport.is_closing():
+            self.transport.write(self._farewell)
+            self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, at once if its client does not even read."""
@@ -154,24 +189,33 @@ class ServingProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self.metrics.rejected("TooSlow")
-            self._refuse(408, f"the request took over {self.limits.receive_seconds:g} s to arrive")
+            seconds = self.limits.receive_seconds
+            self._refuse(408, f"the request took over {seconds:g} s to arrive")
 
     def _refuse(self, status: int, sentence: str) -> None:
-        """Answer, unless another answer has begun, and close."""
+        """Answer, after what is owed to the requests before, and close."""
+        words = _error_bytes(status, sentence)
+        in_body = self._receiving and not self._in_head
+        if in_body and self.pipeline:
+            self.pipeline.popleft()  # the refused one is the last
+            self._farewell = words
+            return
         cycle = self._current()
-        answering = cycle is not None and cycle.response_started and not cycle.response_complete
-        if not answering and not self.transport.is_closing():
-            self.transport.write(_error_bytes(status, sentence))
+        answering = cycle is not None and not cycle.response_complete
+        if answering and not in_body:
+            self._farewell = words
+            return
+        begun = in_body and cycle is not None and cycle.response_started
+        if not begun and not self.transport.is_closing():
+            self.transport.write(words)
         self.transport.close()
-
-    def _head_sentence(self) -> str:
-        return f"the request's head is over the limit of {self.limits.max_header_bytes} bytes"
 
 
 def _error_bytes(status: int, sentence: str) -> bytes:
     body = http_errors.body(sentence)
-    head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-    return STATUS_LINE[status] + head % len(body) + body
+    retry = b"retry-after: 1\r\n" if status == UNAVAILABLE else b""
+    head = b"content-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
+    return STATUS_LINE[status] + head % (len(body), retry) + body
 
 
 async def _turn_away(_: Scope, __: ASGIReceiveCallable, send: ASGISendCallable) -> None:
