@@ -4,6 +4,7 @@ The digest of a bundle is the sha256 of `manifest.json`, and the manifest lists 
 with size and sha256: one value pins all bytes.
 """
 
+import mmap
 from pathlib import Path, PurePosixPath
 
 from modelyard_core import bundle, codec
@@ -83,13 +84,37 @@ def read_verified(folder: Path, manifest: bundle.Manifest, name: str) -> bytes:
         TamperedBundle: other bytes, or not listed.
         OSError: it cannot be read.
     """
-    listed = next((file for file in manifest.files if file.path == name), None)
-    if listed is None:
-        raise TamperedBundle(f"{bundle.MANIFEST} does not list {name}")
+    listed = _listed(manifest, name)
     with (folder / name).open("rb") as file:
         data = file.read(listed.size + 1)
     check_file(listed, len(data), digest_bytes(data))
     return data
+
+
+def map_verified(folder: Path, manifest: bundle.Manifest, name: str) -> memoryview:
+    """Return a file as memory that the kernel may drop and read again: weights can be large.
+
+    Raises:
+        TamperedBundle: other bytes, not listed, or somewhere else through a link.
+        OSError: it cannot be read.
+    """
+    listed = _listed(manifest, name)
+    path = (folder / name).resolve(strict=True)
+    if not path.is_relative_to(folder.resolve()):
+        raise TamperedBundle(f"{name} leaves the bundle through a link")
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        empty = memoryview(b"")  # which cannot be mapped
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) if size else empty
+    check_file(listed, len(data), digest_bytes(data))
+    return data
+
+
+def _listed(manifest: bundle.Manifest, name: str) -> bundle.BundleFile:
+    listed = next((file for file in manifest.files if file.path == name), None)
+    if listed is None:
+        raise TamperedBundle(f"{bundle.MANIFEST} does not list {name}")
+    return listed
 
 
 def check_file(listed: bundle.BundleFile, size: int, digest: str) -> None:

@@ -2,36 +2,61 @@
 
 One thread per run and no spinning: onnxruntime sizes its pool from the host and does not see the
 pod's CPU limit, which makes a small pod on a large node tens of times slower.
+
+onnxruntime's Python API takes bfloat16 only as a value of its own, and gives none out: such an
+output is read from a copy in FP32, which holds every bfloat16 exactly, bit by bit.
 """
 
-import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from modelyard_core.signature import Tensor
-from modelyard_serving import codec
+from modelyard_serving import codec, onnx_file, refusals
 from modelyard_serving.clock import thread_time
 from modelyard_serving.codec import Array
 from modelyard_serving.contract import BATCH, InputSpec
 from modelyard_serving.errors import InvalidRequest, ModelFailed, Unservable
+from modelyard_serving.refusals import first_line
 
 SMOOTHING = 0.1
-MAX_SENTENCE = 300
-ERROR_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-SOURCE_POSITION = re.compile(r"/\S+:\d+ .*?\) (?:const )?(?=[A-Za-z])")
 FATAL_ONLY = 4
 SLOW_RUN_SECONDS = 0.0005
 """A run that is expected to take longer is moved off the event loop."""
+ONNX_BFLOAT16 = 16
+"""TensorProto.BFLOAT16."""
+COPY = "{}:modelyard-fp32"
+"""The name of an output's copy in FP32."""
+NO_PARTS: Mapping[str, memoryview] = MappingProxyType({})
 
 
 class OnnxModel:
-    """An open session with the names, types and shapes that it declares."""
+    """An open session with the names, types and shapes that it declares.
 
-    def __init__(self, data: bytes) -> None:
-        self._session = _open(data)
-        self.inputs = {arg.name: _input_spec(arg) for arg in self._session.get_inputs()}
-        self.outputs = {arg.name: _datatype(arg, "output") for arg in self._session.get_outputs()}
+    `parts` are the files beside the model that hold some of its tensors, by their names.
+    """
+
+    def __init__(self, data: bytes, parts: Mapping[str, memoryview] = NO_PARTS) -> None:
+        self._session = _open(data, parts)
+        declared = self._session.get_outputs()
+        self.inputs = _input_specs(self._session.get_inputs())
+        self.outputs = {arg.name: _datatype(arg, "output") for arg in declared}
+        self.output_shapes = {arg.name: _shape(arg) for arg in declared}
+        """Empty where the shape is that of a scalar, or not known."""
+        if len(self.outputs) < len(declared):
+            raise Unservable("two outputs of the model have one name")
+        self.inputs_of_any_rank = frozenset[str]()
+        """They look like scalars here; the bundle's signature says what they take."""
+        if not all(spec.tensor.shape for spec in self.inputs.values()):
+            self.inputs_of_any_rank = onnx_file.inputs_of_any_rank(data)
+        self._halves_in = _named("BF16", {n: s.tensor.datatype for n, s in self.inputs.items()})
+        self._halves_out = _named("BF16", self.outputs)
+        if self._halves_out:
+            copies = [(name, COPY.format(name)) for name in sorted(self._halves_out)]
+            self._session = _open(onnx_file.with_float_outputs(data, copies), parts)
         self._seconds_per_row = 0.0
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], rows: int) -> list[Array]:
@@ -44,13 +69,26 @@ class OnnxModel:
         # Processor time: a thread that waits for its turn on a busy node is not a slow model.
         start = thread_time()
         try:
-            results: list[Array] = self._session.run(outputs, feeds)
+            results = self._run(feeds, outputs)
         except Exception as error:  # onnxruntime's errors have no base of their own
             if rows == 0:
                 raise InvalidRequest("the model does not take an empty batch") from error
             raise ModelFailed(f"the model failed: {first_line(error)}") from error
         self._observe(max(rows, 1), thread_time() - start)
         return results
+
+    def _run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        results: list[Array]
+        if not self._halves_in and not self._halves_out:
+            results = self._session.run(outputs, feeds)
+            return results
+        halves = self._halves_out
+        results = self._session.run(
+            [COPY.format(name) if name in halves else name for name in outputs],
+            {name: _half(a) if name in self._halves_in else a for name, a in feeds.items()},
+        )
+        pairs = zip(outputs, results, strict=True)
+        return [_upper_half(array) if name in halves else array for name, array in pairs]
 
     def is_slow_for(self, rows: int) -> bool:
         """Return whether a run of this size is expected to hold up the event loop."""
@@ -63,37 +101,54 @@ class OnnxModel:
         self._seconds_per_row = known + SMOOTHING * (each - known) if known else each
 
 
-def _open(data: bytes) -> onnxruntime.InferenceSession:
+def _open(data: bytes, parts: Mapping[str, memoryview]) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Another format could name files that nobody has checked.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     options.log_severity_level = FATAL_ONLY
+    if parts:
+        options.add_external_initializers_from_files_in_memory(
+            list(parts), list(parts.values()), [len(part) for part in parts.values()]
+        )
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no base of their own
-        version = onnxruntime.__version__
-        raise Unservable(
-            f"onnxruntime {version} cannot load the model: {first_line(error)}"
-        ) from error
+        raise Unservable(refusals.loading_failure(error)) from error
 
 
 def _datatype(arg: onnxruntime.NodeArg, what: str) -> str:
     datatype = codec.ONNX_TYPES.get(arg.type)
     if datatype is None:
-        raise Unservable(f"{what} {arg.name!r} is {arg.type}; only plain tensors can be served")
+        raise Unservable(refusals.unservable_type(f"{what} {arg.name!r}", arg.type))
     return datatype
 
 
+def _input_specs(args: Sequence[onnxruntime.NodeArg]) -> dict[str, InputSpec]:
+    if not args:
+        raise Unservable("the model takes no input, so it always answers the same")
+    return {arg.name: _input_spec(arg) for arg in args}
+
+
 def _input_spec(arg: onnxruntime.NodeArg) -> InputSpec:
-    datatype = _datatype(arg, "input")
-    if datatype in codec.BINARY_ONLY:
-        raise Unservable(f"input {arg.name!r} is {datatype}, which JSON cannot carry")
-    shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in arg.shape)
+    tensor = Tensor(arg.name, _datatype(arg, "input"), _shape(arg))
     symbols = tuple(
-        _symbol(axis, size) if shape[axis] < 0 else None for axis, size in enumerate(arg.shape)
+        _symbol(axis, name) if tensor.shape[axis] < 0 else None
+        for axis, name in enumerate(arg.shape)
     )
-    return InputSpec(Tensor(arg.name, datatype, shape), symbols)
+    return InputSpec(tensor, symbols)
+
+
+def _shape(arg: onnxruntime.NodeArg) -> tuple[int, ...]:
+    return tuple(size if isinstance(size, int) and size >= 0 else -1 for size in arg.shape)
+
+
+def spec_of(tensor: Tensor) -> InputSpec:
+    """Return the spec of an input that only the signature describes: its sizes have no names."""
+    symbols = (_symbol(axis, None) if size < 0 else None for axis, size in enumerate(tensor.shape))
+    return InputSpec(tensor, tuple(symbols))
 
 
 def _symbol(axis: int, size: object) -> str:
@@ -102,7 +157,20 @@ def _symbol(axis: int, size: object) -> str:
     return BATCH if axis == 0 else ""
 
 
-def first_line(error: Exception) -> str:
-    """Return what an error says, without onnxruntime's codes and source positions."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return SOURCE_POSITION.sub("", ERROR_CODE.sub("", line))[:MAX_SENTENCE]
+def _named(datatype: str, datatypes: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(name for name, found in datatypes.items() if found == datatype)
+
+
+def _half(array: Array) -> Any:  # noqa: ANN401 (onnxruntime has no types)
+    """Return a bfloat16 array as a value of onnxruntime, which keeps the array alive."""
+    # Only whole arrays: onnxruntime does not look at strides.
+    whole = array if array.flags.c_contiguous else array.copy()
+    return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(
+        whole.view(np.uint16), ONNX_BFLOAT16
+    )
+
+
+def _upper_half(array: Array) -> Array:
+    """Return the bfloat16 array that was copied into FP32: its bits are the upper 16."""
+    bits = array.view(np.uint32) >> np.uint32(16)
+    return np.asarray(bits, dtype=np.uint16).view(codec.NUMPY_TYPES["BF16"])

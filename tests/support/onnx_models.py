@@ -22,6 +22,7 @@ ONNX_OF = {
     "INT32": TensorProto.INT32,
     "INT64": TensorProto.INT64,
     "FP16": TensorProto.FLOAT16,
+    "BF16": TensorProto.BFLOAT16,
     "FP32": TensorProto.FLOAT,
     "FP64": TensorProto.DOUBLE,
     "BYTES": TensorProto.STRING,
@@ -129,4 +130,11 @@ def with_opset(model: bytes, opset: int) -> bytes:
     """Return the model with another claim about its opset."""
     proto = onnx.load_from_string(model)
     proto.opset_import[0].version = opset
+    return proto.SerializeToString()
+
+
+def with_ir_version(model: bytes, version: int) -> bytes:
+    """Return the model with another claim about its IR version."""
+    proto = onnx.load_from_string(model)
+    proto.ir_version = version
     return proto.SerializeToString()
