@@ -5,7 +5,7 @@ before they become an ASGI call.
 """
 
 from asyncio import AbstractEventLoop, TimerHandle, Transport
-from typing import Any, cast
+from typing import Any
 
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 from uvicorn.config import Config
@@ -227,9 +227,3 @@ async def _turn_away(_: Scope, __: ASGIReceiveCallable, send: ASGISendCallable) 
     ]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def bounded(limits: Limits, gate: Gate, metrics: Metrics) -> type[HttpToolsProtocol]:
-    """Return the protocol class of one server."""
-    members = {"limits": limits, "gate": gate, "metrics": metrics}
-    return cast("type[HttpToolsProtocol]", type("BoundedProtocol", (ServingProtocol,), members))

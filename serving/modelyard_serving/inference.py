@@ -13,6 +13,7 @@ from modelyard_core.signature import Signature
 from modelyard_serving import binary, codec, protocol
 from modelyard_serving.codec import Array
 from modelyard_serving.contract import Bound, Contract
+from modelyard_serving.errors import NotServed
 from modelyard_serving.model import OnnxModel
 from modelyard_serving.model_statistics import Stage, Statistics, Stopwatch
 from modelyard_serving.protocol import InferRequest, RequestedOutput
@@ -53,6 +54,19 @@ class Inference:
     recorder: Recorder
     workers: Workers
     statistics: Statistics = field(default_factory=Statistics)
+
+    def check_name(self, name: str, version: str | None) -> None:
+        """Return if a request names this model, and its version if any.
+
+        Raises:
+            NotServed: it names another.
+        """
+        if name != self.name:
+            raise NotServed(f"there is no model {name!r} here; this is {self.name!r}")
+        if version is not None and version != self.version:
+            raise NotServed(
+                f"model {name!r} has no version {version!r} here; this is {self.version!r}"
+            )
 
     def run(self, request: InferRequest) -> Computed:
         """Return what the model makes of a request; callable from any thread, counts nothing.

@@ -202,9 +202,19 @@ def _parameters(document: dict[str, Any], what: str) -> Parameters:
     for key, value in checked.items():
         if not isinstance(value, str | int | float | bool):
             raise InvalidRequest(f"{what}: parameter {key!r} must be a string, number or boolean")
-        if key in NOT_SUPPORTED:
-            raise InvalidRequest(f"{what}: parameter {key!r} is not supported by this server")
+    check_parameters(checked, what)
     return checked
+
+
+def check_parameters(parameters: Parameters, what: str) -> None:
+    """Return if no parameter asks for what this server does not do.
+
+    Raises:
+        InvalidRequest: one does.
+    """
+    for key in NOT_SUPPORTED:
+        if key in parameters:
+            raise InvalidRequest(f"{what}: parameter {key!r} is not supported by this server")
 
 
 def _flag(parameters: Parameters, key: str, what: str, *, default: bool) -> bool:
@@ -218,11 +228,31 @@ def _shape(document: dict[str, Any], what: str) -> tuple[int, ...]:
     shape = document.get("shape")
     if not isinstance(shape, list) or not all(type(size) is int for size in shape):
         raise InvalidRequest(f"{what}: shape must be an array of integers")
+    check_shape(shape, what)
+    return tuple(shape)
+
+
+def check_shape(shape: list[int], what: str) -> None:
+    """Return if there can be a tensor of this shape.
+
+    Raises:
+        InvalidRequest: a size is negative, or too much is around the zero of an empty tensor.
+    """
     if any(size < 0 for size in shape):
         raise InvalidRequest(f"{what}: shape {shape} has a negative size")
     if 0 in shape and prod(size for size in shape if size) > MAX_EMPTY_ELEMENTS:
         raise InvalidRequest(f"{what}: shape {shape} is too large for an empty tensor")
-    return tuple(shape)
+
+
+def check_datatype(datatype: str, what: str) -> None:
+    """Return if this is a datatype of the protocol.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if datatype not in codec.NUMPY_TYPES:
+        known = ", ".join(codec.NUMPY_TYPES)
+        raise InvalidRequest(f"{what}: unknown datatype {datatype!r}; known are {known}")
 
 
 def _input(item: object, index: int, tensors: _Tensors) -> RequestInput:
@@ -230,9 +260,7 @@ def _input(item: object, index: int, tensors: _Tensors) -> RequestInput:
     name = _text(document, "name", f"inputs[{index}]")
     what = f"input {name!r}"
     datatype = _text(document, "datatype", what)
-    if datatype not in codec.NUMPY_TYPES:
-        known = ", ".join(codec.NUMPY_TYPES)
-        raise InvalidRequest(f"{what}: unknown datatype {datatype!r}; known are {known}")
+    check_datatype(datatype, what)
     parameters = _parameters(document, what)
     shape = _shape(document, what)
     if BINARY_SIZE not in parameters:
