@@ -12,7 +12,7 @@ from datetime import datetime
 from modelyard_core.roles import Role
 
 ID_LENGTH = 128
-"""A request with a longer id is never kept."""
+"""A request whose id is longer, or is not printable ASCII, is never kept."""
 SCORES = 16
 """Rows of a request whose scores are kept."""
 HASHES = 1 << 32
@@ -66,4 +66,5 @@ def is_kept(request_id: str, level: int) -> bool:
     >>> [is_kept("r-1", level) for level in (0, 32)]
     [True, False]
     """
-    return hash_of(request_id) < HASHES >> level
+    is_plain = request_id.isascii() and request_id.isprintable()
+    return is_plain and 0 < len(request_id) <= ID_LENGTH and hash_of(request_id) < HASHES >> level

@@ -6,6 +6,7 @@ Filled when the recorder counts, so not on a request's way; on the event loop's 
 import math
 import re
 from collections import deque
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 
@@ -24,6 +25,8 @@ PER_SECOND = 100
 PAGE = 1000
 """Answers of one page at most."""
 HIGHEST_LEVEL = 32
+MOST_DIGITS = 18
+"""Of a number that anybody means."""
 CURSOR = re.compile(r"([0-9A-Za-z-]{1,64})\.([0-9]{1,18})")
 
 
@@ -52,7 +55,7 @@ class Ring:
 
     def chooses(self, request_id: str) -> bool:
         """Return whether a request with this id is to be kept now."""
-        return answers.is_kept(request_id, self._level) and len(request_id) <= answers.ID_LENGTH
+        return answers.is_kept(request_id, self._level)
 
     def add(self, request_id: str, role: Role, scores: Array) -> None:
         """Keep one request's answer; `scores` is the model's score output for its rows."""
@@ -98,6 +101,18 @@ class Ring:
         if place > self._count:
             raise InvalidRequest(f"the cursor {cursor!r} is ahead of the newest answer")
         return place
+
+
+def read_query(query: Mapping[str, str]) -> tuple[str, int]:
+    """Return `since` and `limit` of a query.
+
+    Raises:
+        InvalidRequest: the limit is no whole number of at least 1.
+    """
+    limit = query.get("limit", str(PAGE))
+    if not limit.isascii() or not limit.isdigit() or int(limit) < 1:
+        raise InvalidRequest(f"limit={limit[:80]!r} is not a whole number of at least 1")
+    return query.get("since", ""), min(PAGE, int(limit[:MOST_DIGITS]))
 
 
 def _answered(request_id: str, role: Role, at: datetime, scores: Array) -> Answered:

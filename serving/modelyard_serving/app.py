@@ -3,17 +3,25 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.metadata import version as version_of
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from modelyard_core import codec, headers
+from modelyard_core import headers
 from modelyard_core.errors import ModelyardError
 from modelyard_core.roles import Role
-from modelyard_serving import clock, http_answers, http_errors, protocol, request_body
-from modelyard_serving.errors import NotServed
+from modelyard_serving import (
+    answers,
+    clock,
+    documents,
+    http_answers,
+    http_errors,
+    protocol,
+    request_body,
+)
 from modelyard_serving.gate import Gate
 from modelyard_serving.inference import Computed, Inference
 from modelyard_serving.metrics import CONTENT_TYPE, Metrics
@@ -29,13 +37,14 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def create_app(gate: Gate, metrics: Metrics, limits: Limits) -> FastAPI:
     """Return the application; the gate decides from moment to moment whether a model answers."""
-    app = FastAPI(redirect_slashes=False, openapi_url=None)
+    app = FastAPI(redirect_slashes=False, openapi_url=None)  # its document knows no model
     metrics.ready.set_function(lambda: float(gate.is_ready()))
     _add_error_answers(app)
     _add_inference(app, gate, metrics, limits)
     _add_health(app, gate)
     _add_model(app, gate)
     _add_observation(app, gate, metrics)
+    _add_description(app, gate, limits)
     return app
 
 
@@ -79,14 +88,7 @@ def _add_health(app: FastAPI, gate: Gate) -> None:
 def _served(gate: Gate, request: Request) -> Inference:
     """Return the model if it is the one that the path names."""
     inference = gate.inference()
-    name = request.path_params["name"]
-    version = request.path_params.get("version", inference.version)
-    if name != inference.name:
-        raise NotServed(f"there is no model {name!r} here; this is {inference.name!r}")
-    if version != inference.version:
-        raise NotServed(
-            f"model {name!r} has no version {version!r} here; this is {inference.version!r}"
-        )
+    inference.check_name(request.path_params["name"], request.path_params.get("version"))
     return inference
 
 
@@ -169,10 +171,40 @@ def _add_observation(app: FastAPI, gate: Gate, metrics: Metrics) -> None:
         return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
 
     @app.get("/v1/sketch")
-    async def sketch() -> Response:
+    async def sketch(request: Request) -> Response:
         counts = gate.inference().recorder.snapshot(clock.now())
-        return _json(codec.encode(counts))
+        return documents.response(counts, request.headers.get("accept", ""))
+
+    @app.get("/v1/answers")
+    async def kept(request: Request) -> Response:
+        since, limit = answers.read_query(request.query_params)
+        page = gate.inference().recorder.answers(clock.now(), since, limit)
+        return documents.response(page, request.headers.get("accept", ""))
 
     @app.get("/v1/profile")
     async def profile() -> Response:
         return Response(gate.inference().profile, media_type=http_errors.JSON)
+
+
+def _add_description(app: FastAPI, gate: Gate, limits: Limits) -> None:
+    def document() -> dict[str, Any]:
+        inference = gate.inference()
+        return openapi.document(
+            openapi.Service(
+                model=inference.name,
+                version=inference.version,
+                digest=inference.digest,
+                signature=inference.signature,
+                max_rows=limits.max_rows,
+                server_version=version_of("modelyard"),
+            )
+        )
+
+    @app.get("/openapi.json")
+    async def described() -> Response:
+        return _json(document())
+
+    @app.get("/docs")
+    async def page() -> Response:
+        headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return Response(docs_page.render(document()), headers=headers, media_type="text/html")

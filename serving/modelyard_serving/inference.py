@@ -17,7 +17,7 @@ from modelyard_serving.errors import NotServed
 from modelyard_serving.model import OnnxModel
 from modelyard_serving.model_statistics import Stage, Statistics, Stopwatch
 from modelyard_serving.protocol import InferRequest, RequestedOutput
-from modelyard_serving.recorder import Recorder, scores_of
+from modelyard_serving.recorder import Recorder
 from modelyard_serving.workers import Workers
 
 T = TypeVar("T")
@@ -111,8 +111,8 @@ class Inference:
             self.statistics.failed(watch.total())
             raise
         self.statistics.answered(1, computed.rows, watch.total(), watch.spent)
-        del sample_id
-        self.recorder.record(role, computed.rows, computed.feeds, computed.scores)
+        known_as = sample_id or computed.request_id
+        self.recorder.record(role, computed.rows, computed.feeds, computed.scores, known_as)
         return answer
 
     async def _answered(
@@ -153,8 +153,7 @@ class Inference:
         asked = [output.name for output in bound.outputs]
         names = asked if score in asked else [*asked, score]
         arrays = dict(zip(names, self.model.run(bound.feeds, names, bound.rows), strict=True))
-        scores = scores_of(arrays[score])
-        return Computed(arrays, bound.outputs, request_id, bound.rows, bound.feeds, scores)
+        return Computed(arrays, bound.outputs, request_id, bound.rows, bound.feeds, arrays[score])
 
     def write(self, computed: Computed) -> protocol.Answer:
         """Return the answer over HTTP.

@@ -20,7 +20,6 @@ from modelyard_serving import answers, clock, gathering
 from modelyard_serving.codec import Array
 from modelyard_serving.counting import Categories, Numbers, Ruler
 from modelyard_serving.identity import Identity as Identity
-from modelyard_serving.scores import scores_of as scores_of
 
 FOLD_AFTER_ROWS = 512
 FOLD_AFTER_SECONDS = 0.25

@@ -141,10 +141,11 @@ def _features(
 ) -> npt.NDArray[np.float64]:
     """Return f in 1/AMPLITUDE, [rows, frequencies]: whole numbers, as `fourier` defines them."""
     weights = [fourier.weights(SEED, name, distance, fourier.FREQUENCIES) for name in names]
-    turns = rows @ np.asarray(weights, dtype=np.float64)
+    turns: npt.NDArray[np.float64] = rows @ np.asarray(weights, dtype=np.float64)
     turns += np.asarray(fourier.offsets(SEED, fourier.FREQUENCIES)) + WHOLE_TURNS
     phases = (turns * 2.0 ** (fourier.PHASE_BITS - fourier.TURN_BITS)).astype(np.int64)
-    return np.asarray(fourier.cosines(), dtype=np.float64)[phases & (fourier.PHASES - 1)]
+    table = np.asarray(fourier.cosines(), dtype=np.float64)
+    return table.take(phases & (fourier.PHASES - 1))
 
 
 def _spread(

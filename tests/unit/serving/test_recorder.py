@@ -15,6 +15,7 @@ from modelyard_core.roles import Role
 from modelyard_core.sketch import Sketch
 from modelyard_serving import recorder
 from modelyard_serving.errors import Unservable
+from modelyard_serving.scores import scores_of
 from support import onnx_models
 from support.serving import INFER, rows
 
@@ -136,7 +137,7 @@ def test_counting_waits_until_later_and_less_when_there_is_much():
     ],
 )
 def test_one_score_is_taken_from_each_row(scores, expected_scores):
-    assert recorder.scores_of(np.array(scores)).tolist() == expected_scores
+    assert scores_of(np.array(scores)).tolist() == expected_scores
 
 
 UNKNOWN = NumericProfile("fog", (0.0,), (0, 0), 0, 0.0, 1.0)
