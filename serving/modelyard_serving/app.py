@@ -16,9 +16,11 @@ from modelyard_core.roles import Role
 from modelyard_serving import (
     answers,
     clock,
+    docs_page,
     documents,
     http_answers,
     http_errors,
+    openapi,
     protocol,
     request_body,
 )

@@ -3,9 +3,7 @@
 from starlette.responses import Response
 
 from modelyard_serving import packing, protocol
-from modelyard_serving.http_errors import JSON
-
-BINARY = "application/octet-stream"
+from modelyard_serving.openapi import BINARY, JSON
 
 
 def response(answer: protocol.Answer, accepted: str) -> Response:
