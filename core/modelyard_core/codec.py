@@ -113,7 +113,10 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
     if origin is not None and issubclass(origin, Mapping):
         inner = typing.get_args(kind)[1]
         items = _expect(dict, value, path)
-        return {key: _decode(inner, item, f"{path}.{key}") for key, item in items.items()}
+        return {
+            _expect(str, key, path): _decode(inner, item, f"{path}.{key}")
+            for key, item in items.items()
+        }
     if dataclasses.is_dataclass(kind):
         return _decode_dataclass(kind, value, path)
     return _decode_scalar(kind, value, path)

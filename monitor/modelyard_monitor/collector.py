@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import aiohttp
+import msgspec
 
 from modelyard_core import codec
 from modelyard_core.errors import ModelyardError, ShapeError
@@ -29,6 +30,9 @@ from modelyard_monitor.watches import Standing
 logger = logging.getLogger(__name__)
 
 RESOLVE_TIMEOUT = 3.0
+MSGPACK = "application/vnd.msgpack"
+ACCEPT = {"accept": f"{MSGPACK}, application/json;q=0.5"}
+"""Pods of a version that has no MessagePack answer with JSON, as to any other reader."""
 REFRESH_SECONDS = 1.0
 """How soon a new watch is noticed."""
 
@@ -36,7 +40,7 @@ Address = tuple[str, int]
 
 
 class Fetch(Protocol):
-    """Reads one JSON document."""
+    """Reads one document."""
 
     async def __call__(self, address: Address, path: str) -> object:
         """Return the document.
@@ -248,7 +252,7 @@ def http_fetch(session: aiohttp.ClientSession, limit: int) -> Fetch:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         url = f"http://{host}:{address[1]}{path}"
         try:
-            async with session.get(url, allow_redirects=False) as answer:
+            async with session.get(url, headers=ACCEPT, allow_redirects=False) as answer:
                 if answer.status != 200:  # noqa: PLR2004
                     raise ShapeError(f"{path} answered {answer.status}")
                 body = await answer.content.read(limit + 1)
@@ -258,16 +262,18 @@ def http_fetch(session: aiohttp.ClientSession, limit: int) -> Fetch:
             raise OSError(str(error)) from error
         if len(body) > limit:
             raise ShapeError(f"{path} is larger than {limit} bytes")
-        return _parse(path, body)
+        return _parse(path, body, answer.content_type)
 
     return fetch
 
 
-def _parse(path: str, body: bytes) -> object:
+def _parse(path: str, body: bytes, content_type: str) -> object:
+    is_msgpack = content_type == MSGPACK
     try:
-        return json.loads(body)
-    except ValueError as error:
-        raise ShapeError(f"{path} is not JSON: {error}") from error
+        return msgspec.msgpack.decode(body) if is_msgpack else json.loads(body)
+    except (ValueError, RecursionError) as error:
+        name = "MessagePack" if is_msgpack else "JSON"
+        raise ShapeError(f"{path} is not {name}: {error}") from error
 
 
 async def resolve(host: str, port: int) -> tuple[str, ...]:

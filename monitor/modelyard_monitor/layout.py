@@ -94,12 +94,15 @@ class Layout:
             ShapeError: the counts belong to another profile.
         """
         vector = self.zero()
-        vector[:HEAD] = sketch.rows, sketch.requests
-        for column in self.features:
-            if column.name not in sketch.features:
-                raise ShapeError(f"the sketch has no feature {column.name!r}")
-            _place(vector, column, sketch.features[column.name])
-        _place(vector, self.prediction, sketch.prediction)
+        try:
+            vector[:HEAD] = sketch.rows, sketch.requests
+            for column in self.features:
+                if column.name not in sketch.features:
+                    raise ShapeError(f"the sketch has no feature {column.name!r}")
+                _place(vector, column, sketch.features[column.name])
+            _place(vector, self.prediction, sketch.prediction)
+        except OverflowError as error:
+            raise ShapeError("the sketch has a count that no pod reaches") from error
         return vector
 
     def counts(self, vector: IntArray, column: Column) -> Observed:

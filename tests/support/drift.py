@@ -8,7 +8,7 @@ import numpy as np
 
 from modelyard_core.reference import CategoryProfile, NumericProfile, Profile
 from modelyard_core.roles import Role
-from modelyard_core.sketch import Counts, RoleSketch, Sketch
+from modelyard_core.sketch import Counts, RoleSketch, Sketch, merge
 from modelyard_core.watch import Target, Watch
 
 DIGEST = "sha256:" + "a" * 64
@@ -121,17 +121,6 @@ def a_batch(
     return count(profile, drawn | dict(columns or {}), random.uniform(size=rows))
 
 
-def plus(one: RoleSketch, other: RoleSketch) -> RoleSketch:
-    from modelyard_core.sketch import add
-
-    return RoleSketch(
-        rows=one.rows + other.rows,
-        requests=one.requests + other.requests,
-        features={name: add(one.features[name], other.features[name]) for name in one.features},
-        prediction=add(one.prediction, other.prediction),
-    )
-
-
 @dataclass
 class Pod:
     """One process: counts for ever, and is gone with all of it."""
@@ -142,7 +131,7 @@ class Pod:
     roles: dict[Role, RoleSketch] = field(default_factory=dict)
 
     def serve(self, batch: RoleSketch, role: Role = Role.STABLE) -> None:
-        self.roles[role] = plus(self.roles[role], batch) if role in self.roles else batch
+        self.roles[role] = merge(self.roles[role], batch) if role in self.roles else batch
 
     def sketch(self, now: float) -> Sketch:
         return Sketch(

@@ -4,6 +4,8 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import msgspec
+
 from modelyard_core import codec
 
 
@@ -12,6 +14,8 @@ class SketchServer:
 
     def __init__(self):
         self.answers = {}
+        self.types = {}
+        self.accepted = ""
         self.asked = []
         self.pause = threading.Event()
         self.pause.set()
@@ -22,10 +26,12 @@ class SketchServer:
 
             def do_GET(self):
                 outer.asked.append(self.path)
+                outer.accepted = self.headers["Accept"]
                 outer.pause.wait(10)
                 answer = outer.answers.get(self.path)
                 body = answer() if callable(answer) else answer
                 self.send_response(200 if body is not None else 404)
+                self.send_header("Content-Type", outer.types.get(self.path, "application/json"))
                 self.send_header("Content-Length", str(len(body or b"")))
                 self.end_headers()
                 self.wfile.write(body or b"")
@@ -59,3 +65,8 @@ class SketchServer:
     def serve_sketch(self, make):
         """`make()` returns the sketch at that moment."""
         self.answers["/v1/sketch"] = lambda: json.dumps(codec.encode(make())).encode()
+
+    def serve_packed(self, make):
+        """The same as MessagePack."""
+        self.types["/v1/sketch"] = "application/vnd.msgpack"
+        self.answers["/v1/sketch"] = lambda: msgspec.msgpack.encode(codec.encode(make()))

@@ -1,12 +1,15 @@
 """Reading pods over real sockets."""
 
 import asyncio
+import json
 import sqlite3
 
 import aiohttp
+import msgspec
 import numpy as np
 import pytest
 
+from modelyard_core import codec
 from modelyard_monitor.collector import Collector, http_fetch, resolve
 from modelyard_monitor.database import Database
 from modelyard_monitor.metrics import Metrics
@@ -149,16 +152,65 @@ async def test_pods_of_another_version_are_told(world):
         assert "/v1/profile" not in server.asked
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"boot": 1}'], ids=["cut", "list", "shape"])
-async def test_an_answer_of_another_shape_is_refused(world, body):
+async def test_a_pod_is_asked_for_messagepack_and_may_answer_with_json(world):
+    with SketchServer() as packed, SketchServer() as plain:
+        world.watch(packed, plain)
+        pods = [world.a_pod(packed, "boot-1"), world.a_pod(plain, "boot-2")]
+        packed.serve_packed(lambda: pods[0].sketch(world.now))
+        for pod in pods:
+            pod.serve(world.batch())
+
+        report = await world.round()
+
+    assert packed.accepted == plain.accepted == "application/vnd.msgpack, application/json;q=0.5"
+    assert (report.rows_total, report.pods) == (40, 2)
+
+
+def a_sketch_with(**counts):
+    """Return the document of a sketch in which something is not what a pod would write."""
+    pod = drift.Pod("boot-1", drift.NOON)
+    pod.serve(drift.a_batch(PROFILE, 5, np.random.default_rng(1)))
+    document = codec.encode(pod.sketch(drift.NOON))
+    document["roles"]["stable"] |= counts
+    return document
+
+
+@pytest.mark.parametrize(
+    ("body", "is_packed"),
+    [
+        pytest.param(b"{", False, id="cut"),
+        pytest.param(b"[]", False, id="list"),
+        pytest.param(b'{"boot": 1}', False, id="shape"),
+        pytest.param(b"[" * 100_000, False, id="deep"),
+        pytest.param(json.dumps(a_sketch_with(rows=10**30)).encode(), False, id="enormous"),
+        pytest.param(b"\xc1", True, id="packed-never-used-byte"),
+        pytest.param(msgspec.msgpack.encode(a_sketch_with())[:-1], True, id="packed-cut"),
+        pytest.param(b"\x91" * 100_000 + b"\xc0", True, id="packed-deep"),
+        pytest.param(msgspec.msgpack.encode(a_sketch_with(rows=1.5)), True, id="packed-fraction"),
+        pytest.param(
+            msgspec.msgpack.encode(a_sketch_with(rows=2**64 - 1)), True, id="packed-enormous"
+        ),
+        pytest.param(
+            msgspec.msgpack.encode(a_sketch_with(features={1: {"bins": []}})),
+            True,
+            id="packed-number-for-a-name",
+        ),
+        pytest.param(json.dumps(a_sketch_with()).encode(), True, id="not-what-its-type-says"),
+    ],
+)
+async def test_an_answer_of_another_shape_is_refused(world, body, is_packed):
     with SketchServer() as server:
         world.watch(server)
+        world.a_pod(server)
         server.answers["/v1/sketch"] = body
+        if is_packed:
+            server.types["/v1/sketch"] = "application/vnd.msgpack"
 
         report = await world.round()
 
         assert report.pods_failed == 1
         assert "gave a sketch" in report.error
+        assert report.rows_total == 0
 
 
 async def test_an_answer_that_is_too_large_is_refused(tmp_path):
