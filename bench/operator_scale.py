@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ DATA = {
 }
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Measure."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    count = int(arguments[0]) if arguments else 200
     with (
         tempfile.TemporaryDirectory() as folder,
         api_server.running(Path(folder) / "api") as server,
@@ -119,4 +120,4 @@ def resident(replica: Operator, line: str = "VmRSS") -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

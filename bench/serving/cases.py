@@ -1,0 +1,253 @@
+"""What is measured, against whom, and the bar that holds.
+
+A case measures and yields rows.  What cannot be had becomes a row that says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from hack.terminal import Failure
+
+from bench.serving import load
+from bench.serving.load import Job
+from bench.serving.report import Bar, Row
+from bench.serving.requests import Binary, GrpcCall, OpenInference, Probe
+from bench.serving.servers import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bench.serving.rounds import Cell, Pair, Reading
+    from bench.serving.session import Options, Session
+
+MANY, SOME = 64, 16
+RAW = "raw onnxruntime"
+PEERS = ("mlserver", "kserve", "litserve", "bentoml", "fastapi")
+FASTER = {"mlserver": 25.0, "kserve": 30.0, "litserve": 50.0, "bentoml": 80.0, "fastapi": 12.0}
+GRPC_FASTER = {"mlserver": 15.0, "kserve": 15.0, "grpcaio": 8.0}
+"""The floors below these are 3, 3 and 1.5."""
+GRPC_CONNECTIONS, GRPC_STREAMS = 4, 16
+
+
+def per_second(reading: Reading) -> float:
+    return reading.per_second
+
+
+def processor_micros(reading: Reading) -> float:
+    return reading.processor_micros
+
+
+def p50_millis(reading: Reading) -> float:
+    return reading.p50_micros / 1000
+
+
+def http_cell(session: Session, name: str, connections: int, **more: str) -> Cell:
+    """Return a server with the small model under small JSON requests."""
+    server = session.server(name, more=more)
+    job = Job(server.kind.dialect("iris"), session.questions("iris", 1), connections)
+    return session.under_load(server, job)
+
+
+def against(
+    session: Session,
+    names: tuple[str, ...],
+    case: str,
+    measure: Callable[[str], Iterator[Row]],
+) -> Iterator[Row]:
+    """Measure each wanted server; a failure becomes a row."""
+    for name in names:
+        if session.options.wants(name):
+            try:
+                yield from measure(name)
+            except Failure as failure:
+                title = KINDS[name].title if name in KINDS else name
+                yield Row(case, title, "", note=f"not measured: {failure}")
+
+
+def faster(case: str, title: str, pair: Pair, bar: float | None, unit: str = "requests/s") -> Row:
+    """Return a row of rates: the more, the better."""
+    ours, theirs = pair.medians(per_second)
+    least = Bar(bar) if bar else None
+    return Row(case, title, unit, ours, theirs, pair.ratio(per_second), least)
+
+
+def json_many(session: Session) -> Iterator[Row]:
+    """JSON, one row, 64 connections."""
+    case = "JSON, 1 row, 64 connections"
+
+    def measure(name: str) -> Iterator[Row]:
+        ours = http_cell(session, "ours", MANY)
+        theirs = session.raw("iris", 1) if name == "raw" else http_cell(session, name, MANY)
+        title = RAW if name == "raw" else KINDS[name].title
+        pair = session.in_turn(f"{case}, {title}", ours, theirs)
+        if name == "raw":
+            yield faster(case, title, pair, 0.35)
+        elif name == "echo":
+            yield faster(case, title, pair, 2.0)
+            yield spent(case, title, pair, 0.55)
+        else:
+            yield faster(case, title, pair, FASTER[name])
+            yield spent(case, title, pair, None)
+
+    yield from against(session, ("echo", "raw", *PEERS), case, measure)
+
+
+def spent(case: str, title: str, pair: Pair, bar: float | None) -> Row:
+    """Return a row of processor time: the less, the better."""
+    ours, theirs = pair.medians(processor_micros)
+    most = Bar(bar, at_most=True) if bar else None
+    return Row(case, title, "µs of CPU/request", ours, theirs, pair.ratio(processor_micros), most)
+
+
+def json_unique(session: Session) -> Iterator[Row]:
+    """JSON, one row, 64 connections, a head that no request had before."""
+    case = "JSON, 1 row, 64 connections, x-request-id"
+    plain = http_cell(session, "ours", MANY)
+    unique = OpenInference("iris", unique=True)
+    job = Job(unique, session.questions("iris", 1), MANY)
+    pair = session.in_turn(case, session.under_load(session.server("ours"), job), plain)
+    yield faster(case, "without that header", pair, None)
+
+
+def json_single(session: Session) -> Iterator[Row]:
+    """JSON, one row, one connection: latency."""
+    case = "JSON, 1 row, 1 connection, p50"
+    seen: list[float] = []
+
+    def measure(name: str) -> Iterator[Row]:
+        ours, theirs = http_cell(session, "ours", 1), http_cell(session, name, 1)
+        title = KINDS[name].title
+        pair = session.in_turn(f"{case}, {title}", ours, theirs, min(session.options.rounds, 3))
+        our, their = pair.medians(p50_millis)
+        seen.append(our)
+        least = Bar(4.0) if name in PEERS else None
+        yield Row(case, title, "ms", our, their, 1 / pair.ratio(p50_millis), least)
+
+    yield from against(session, ("echo", *PEERS), case, measure)
+    if seen:
+        yield Row(case, "", "ms", median(seen), bar=Bar(0.2, at_most=True))
+
+
+def batches(session: Session) -> Iterator[Row]:
+    """A larger model, 64 rows in a request, 16 connections."""
+    for form, dialect, bar in (("JSON", OpenInference, 0.45), ("binary", Binary, 0.60)):
+        case = f"{form}, 64 rows, 16 connections"
+        server = session.server("ours", "forest")
+        job = Job(dialect("forest"), session.questions("forest", 64), SOME)
+        ours, theirs = session.under_load(server, job), session.raw("forest", 64)
+        pair = session.in_turn(case, ours, theirs)
+        yield faster(case, RAW, pair, bar)
+
+
+def starting(session: Session) -> Iterator[Row]:
+    """From the fork to the first answer, and the memory after some load."""
+    cold, memory = "cold start to the first answer", "memory (PSS) after load"
+    seconds, mebibytes = start_again(session, "ours", session.options.starts)
+    yield Row(cold, "", "s", seconds, bar=Bar(0.6, at_most=True))
+    yield Row(memory, "", "MiB", mebibytes, bar=Bar(80, at_most=True))
+
+    def measure(name: str) -> Iterator[Row]:
+        their_seconds, their_mebibytes = start_again(session, name, 1)
+        title = KINDS[name].title
+        yield Row(cold, title, "s", seconds, their_seconds, their_seconds / seconds)
+        ratio = their_mebibytes / mebibytes
+        yield Row(memory, title, "MiB", mebibytes, their_mebibytes, ratio)
+
+    yield from against(session, PEERS, cold, measure)
+
+
+def start_again(session: Session, name: str, times: int) -> tuple[float, float]:
+    """Return the median of the seconds to the first answer, and the memory after some load."""
+    seconds, mebibytes = [], []
+    for _ in range(times):
+        server = session.new_server(name)
+        try:
+            seconds.append(session.start(server))
+            job = Job(server.kind.dialect("iris"), session.questions("iris", 1), MANY)
+            session.generator.run(job, server.port, session.options.seconds)
+            mebibytes.append(server.mebibytes())
+        finally:
+            server.stop()
+        session.say(f"{KINDS[name].title}: started in {seconds[-1]:.2f} s")
+    return median(seconds), median(mebibytes)
+
+
+def steady(session: Session) -> Iterator[Row]:
+    """Latency at 70 % of the highest rate, counted from the moment that a request was due."""
+    case = "JSON, 1 row, 64 connections, 70 % of the highest rate"
+    server, asked = session.server("ours"), session.questions("iris", 1)
+    dialect, seconds = server.kind.dialect("iris"), session.options.seconds
+    readings = []
+    for number in range(session.options.rounds):
+        most = session.under_load(server, Job(dialect, asked, MANY)).measure(seconds)
+        job = Job(dialect, asked, MANY, rate=0.7 * most.per_second)
+        readings.append(session.under_load(server, job).measure(seconds))
+        session.say(f"{case}: round {number + 1} of {session.options.rounds}")
+    p50 = median(reading.p50_micros for reading in readings) / 1000
+    p99 = median(reading.p99_micros for reading in readings) / 1000
+    ratio = median(reading.p99_micros / reading.p50_micros for reading in readings)
+    yield Row(case, "p99 against p50", "ms", p99, p50, ratio, Bar(5.0, at_most=True))
+
+
+def probes(session: Session) -> Iterator[Row]:
+    """Health probes while every thread computes for tens of milliseconds."""
+    case = "health probe beside a slow model, slowest"
+    server = session.server("ours", "slow")
+    asked = session.questions("slow", 1)[:1]
+    busy = Job(OpenInference("slow"), asked, 8)
+    probe = Job(Probe(), asked, 1, rate=100)
+    seconds = max(2.0, session.options.seconds)
+    server.resume()
+    try:
+        loading = session.generator.start(busy, server.port, seconds + 1, warmup=0)
+        found = session.generator.run(probe, server.port, seconds, warmup=0.5)
+        behind = load.finish(busy, loading)
+    finally:
+        server.pause()
+    session.say(f"{case}: {found.requests} probes")
+    note = f"the model answered in {behind.p50 / 1000:.0f} ms (p50)"
+    yield Row(case, "", "ms", found.slowest / 1000, bar=Bar(50, at_most=True), note=note)
+
+
+def grpc(session: Session) -> Iterator[Row]:
+    """gRPC, one row, sixteen calls at once on each of four connections."""
+    case = "gRPC, 1 row, 4 connections with 16 streams"
+    job = Job(
+        GrpcCall("iris"), session.questions("iris", 1), GRPC_CONNECTIONS, streams=GRPC_STREAMS
+    )
+
+    def measure(name: str) -> Iterator[Row]:
+        ours = session.under_load(session.server("ours"), job)
+        theirs = session.under_load(session.server(name), job)
+        pair = session.in_turn(f"{case}, {KINDS[name].title}", ours, theirs)
+        yield faster(case, KINDS[name].title, pair, GRPC_FASTER[name], "calls/s")
+        yield spent(case, KINDS[name].title, pair, None)
+
+    yield from against(session, tuple(GRPC_FASTER), case, measure)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One of the things that are measured."""
+
+    measure: Callable[[Session], Iterator[Row]]
+    measurements: Callable[[Options], float]
+    """About how many readings it takes."""
+    starts: int = 0
+    """About how many servers it starts."""
+
+
+CASES = {
+    "json-b1": Case(json_many, lambda o: 14 * o.rounds, starts=7),
+    "json-ids": Case(json_unique, lambda o: 2 * o.rounds),
+    "json-c1": Case(json_single, lambda o: 12 * min(o.rounds, 3)),
+    "b64": Case(batches, lambda o: 4 * o.rounds, starts=1),
+    "grpc": Case(grpc, lambda o: 6 * o.rounds, starts=1),
+    "start": Case(starting, lambda o: 5 + o.starts, starts=8),
+    "p99": Case(steady, lambda o: 2 * o.rounds),
+    "probes": Case(probes, lambda _: 3, starts=1),
+}
+"""By the names that the command line takes, in the order in which they run."""
