@@ -19,7 +19,7 @@ def canonical_json(value: Any) -> bytes:
     ).encode()
 
 
-def digest_bytes(data: bytes | memoryview) -> str:
+def digest_bytes(data: bytes) -> str:
     """Return `sha256:<64 hex>` of the bytes.
 
     >>> digest_bytes(b"")[:15]

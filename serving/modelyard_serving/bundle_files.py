@@ -4,11 +4,10 @@ The digest of a bundle is the sha256 of `manifest.json`, and the manifest lists 
 with size and sha256: one value pins all bytes.
 """
 
-import mmap
 from pathlib import Path, PurePosixPath
 
 from modelyard_core import bundle, codec
-from modelyard_core.canonical import digest_bytes
+from modelyard_core.canonical import digest_bytes, digest_file
 from modelyard_core.errors import Rejected, ShapeError
 
 MAX_MANIFEST_BYTES = 1 << 20
@@ -91,8 +90,8 @@ def read_verified(folder: Path, manifest: bundle.Manifest, name: str) -> bytes:
     return data
 
 
-def map_verified(folder: Path, manifest: bundle.Manifest, name: str) -> memoryview:
-    """Return a file as memory that the kernel may drop and read again: weights can be large.
+def verify(folder: Path, manifest: bundle.Manifest, name: str) -> None:
+    """See that a file that stays where it is has the listed bytes: weights can be too large to copy.
 
     Raises:
         TamperedBundle: other bytes, not listed, or somewhere else through a link.
@@ -102,12 +101,7 @@ def map_verified(folder: Path, manifest: bundle.Manifest, name: str) -> memoryvi
     path = (folder / name).resolve(strict=True)
     if not path.is_relative_to(folder.resolve()):
         raise TamperedBundle(f"{name} leaves the bundle through a link")
-    with path.open("rb") as file:
-        size = path.stat().st_size
-        empty = memoryview(b"")  # which cannot be mapped
-        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) if size else empty
-    check_file(listed, len(data), digest_bytes(data))
-    return data
+    check_file(listed, path.stat().st_size, digest_file(path))
 
 
 def _listed(manifest: bundle.Manifest, name: str) -> bundle.BundleFile:

@@ -8,7 +8,7 @@ output is read from a copy in FP32, which holds every bfloat16 exactly, bit by b
 """
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,21 +26,21 @@ SMOOTHING = 0.1
 FATAL_ONLY = 4
 SLOW_RUN_SECONDS = 0.0005
 """A run that is expected to take longer is moved off the event loop."""
+FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"
 ONNX_BFLOAT16 = 16
 """TensorProto.BFLOAT16."""
 COPY = "{}:modelyard-fp32"
 """The name of an output's copy in FP32."""
-NO_PARTS: Mapping[str, memoryview] = MappingProxyType({})
 
 
 class OnnxModel:
     """An open session with the names, types and shapes that it declares.
 
-    `parts` are the files beside the model that hold some of its tensors, by their names.
+    `folder` holds the files beside the model that some of its tensors lie in.
     """
 
-    def __init__(self, data: bytes, parts: Mapping[str, memoryview] = NO_PARTS) -> None:
-        self._session = _open(data, parts)
+    def __init__(self, data: bytes, folder: Path | None = None) -> None:
+        self._session = _open(data, folder)
         declared = self._session.get_outputs()
         self.inputs = _input_specs(self._session.get_inputs())
         self.outputs = {arg.name: _datatype(arg, "output") for arg in declared}
@@ -56,7 +56,7 @@ class OnnxModel:
         self._halves_out = _named("BF16", self.outputs)
         if self._halves_out:
             copies = [(name, COPY.format(name)) for name in sorted(self._halves_out)]
-            self._session = _open(onnx_file.with_float_outputs(data, copies), parts)
+            self._session = _open(onnx_file.with_float_outputs(data, copies), folder)
         self._seconds_per_row = 0.0
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], rows: int) -> list[Array]:
@@ -101,7 +101,7 @@ class OnnxModel:
         self._seconds_per_row = known + SMOOTHING * (each - known) if known else each
 
 
-def _open(data: bytes, parts: Mapping[str, memoryview]) -> onnxruntime.InferenceSession:
+def _open(data: bytes, folder: Path | None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -109,10 +109,8 @@ def _open(data: bytes, parts: Mapping[str, memoryview]) -> onnxruntime.Inference
     # Another format could name files that nobody has checked.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.log_severity_level = FATAL_ONLY
-    if parts:
-        options.add_external_initializers_from_files_in_memory(
-            list(parts), list(parts.values()), [len(part) for part in parts.values()]
-        )
+    if folder is not None:
+        options.add_session_config_entry(FOLDER_OF_WEIGHTS, str(folder))
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no base of their own

@@ -10,8 +10,12 @@ from modelyard_serving import codec
 MAX_SENTENCE = 300
 ONNX_DOMAIN = "ai.onnx"
 KNOWN_DOMAINS = frozenset({"", ONNX_DOMAIN, "ai.onnx.ml", "com.microsoft"})
-ERROR_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-SOURCE_POSITION = re.compile(r"/\S+:\d+ .*?\) (?:const )?(?=[A-Za-z])")
+NOISE = (
+    re.compile(r"/\S+:\d+ .*?\) (?:const )?(?=[A-Za-z\[])"),
+    re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : "),
+    re.compile(r"\b\w+\.(?:cc|h):\d+ \w+ "),
+)
+"""Where in onnxruntime's source an error comes from, and its codes."""
 
 OPSET = re.compile(
     r"Opset (\d+) is under development.*support for domain (\S+) is till opset (\d+)", re.DOTALL
@@ -110,4 +114,6 @@ EXPLANATIONS: tuple[Callable[[str], str], ...] = (_opset, _ir_version, _custom_o
 def first_line(error: Exception) -> str:
     """Return what an error says, without onnxruntime's codes and source positions."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return SOURCE_POSITION.sub("", ERROR_CODE.sub("", line))[:MAX_SENTENCE]
+    for noise in NOISE:
+        line = noise.sub("", line)
+    return line[:MAX_SENTENCE]

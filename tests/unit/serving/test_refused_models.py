@@ -295,3 +295,8 @@ def test_the_models_failure_is_told_in_one_line():
     noisy = "[ONNXRuntimeError] : 1 : FAIL : /src/a.h:46 void f(int, g(char)) Opset 99 is too new"
     assert refusals.first_line(RuntimeError(noisy)) == "Opset 99 is too new"
     assert refusals.first_line(RuntimeError("")) == "RuntimeError"
+    nested = (
+        "[ONNXRuntimeError] : 1 : FAIL : Exception: /a/b.cc:51 c::D::D(const e&) "
+        "[ONNXRuntimeError] : 1 : FAIL : b.cc:18 GetData External initializer: w is cut"
+    )
+    assert refusals.first_line(RuntimeError(nested)) == "Exception: External initializer: w is cut"
