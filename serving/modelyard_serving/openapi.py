@@ -1,11 +1,10 @@
 """The OpenAPI document of what one process serves, with its model's own names.  Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from modelyard_core.signature import Signature, Tensor
+from modelyard_core.signature import Signature
 from modelyard_serving import protocol, tensor_schemas
 from modelyard_serving.tensor_schemas import Schema
 
@@ -169,18 +168,16 @@ def _model(service: Service, path: str, suffix: str) -> dict[str, Any]:
 
 
 def _metadata(service: Service) -> Schema:
-    def tensors(several: Sequence[Tensor]) -> Schema:
-        schemas = [tensor_schemas.metadata(tensor) for tensor in several]
-        return {"type": "array", "prefixItems": schemas, "minItems": len(schemas), "items": False}
-
     return _object(
         {
-            "name": {"const": service.model},
-            "versions": {"const": [service.version]},
-            "platform": {"const": protocol.PLATFORM},
-            "inputs": tensors(service.signature.inputs),
-            "outputs": tensors(service.signature.outputs),
-            "properties": _object({"digest": {"const": service.digest}}),
+            key: {"const": value}
+            for key, value in protocol.model_metadata(
+                service.model,
+                service.version,
+                service.signature.inputs,
+                service.signature.outputs,
+                service.digest,
+            ).items()
         }
     )
 

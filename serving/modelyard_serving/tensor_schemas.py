@@ -15,6 +15,7 @@ from modelyard_serving import codec, protocol
 
 Schema = dict[str, Any]
 
+SIZE: Schema = {"type": "integer", "minimum": 0}
 PARAMETERS: Schema = {
     "type": ["object", "null"],
     "propertyNames": {"not": {"enum": list(protocol.NOT_SUPPORTED)}},
@@ -86,19 +87,6 @@ def _example(tensor: Tensor) -> dict[str, Any]:
     }
 
 
-def metadata(tensor: Tensor) -> Schema:
-    """Return the schema of the description of one tensor."""
-    return {
-        "type": "object",
-        "required": ["name", "datatype", "shape"],
-        "properties": {
-            "name": {"const": tensor.name},
-            "datatype": {"const": tensor.datatype},
-            "shape": {"const": list(tensor.shape)},
-        },
-    }
-
-
 def parameters(**known: Schema) -> Schema:
     """Return the schema of a `parameters` member that knows these, and does not mind others."""
     return {**PARAMETERS, "properties": known}
@@ -125,7 +113,11 @@ def _input(tensor: Tensor) -> Schema:
 
 
 def _output(tensor: Tensor) -> Schema:
-    return {**_tensor(tensor, nullable=False), "additionalProperties": False}
+    schema = _tensor(tensor, nullable=False)
+    rank = len(tensor.shape)
+    sizes = {"type": "array", "items": SIZE, "minItems": rank, "maxItems": rank}
+    schema["properties"]["shape"] = sizes
+    return {**schema, "additionalProperties": False}
 
 
 def _tensor(tensor: Tensor, *, nullable: bool) -> Schema:
@@ -144,10 +136,7 @@ def _tensor(tensor: Tensor, *, nullable: bool) -> Schema:
 def _shape(tensor: Tensor) -> Schema:
     if not tensor.shape:
         return {"type": "array", "maxItems": 0}
-    sizes: list[Schema] = [
-        {"type": "integer", "minimum": 0} if size == -1 else {"const": size}
-        for size in tensor.shape
-    ]
+    sizes: list[Schema] = [SIZE if size == -1 else {"const": size} for size in tensor.shape]
     return {"type": "array", "minItems": len(sizes), "maxItems": len(sizes), "prefixItems": sizes}
 
 
