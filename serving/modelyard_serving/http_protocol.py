@@ -4,6 +4,7 @@ This is the place where a faster way for the one hot request can take over a con
 before they become an ASGI call.
 """
 
+import logging
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from typing import Any
 
@@ -21,6 +22,10 @@ from modelyard_serving.gate import Gate
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.request_head import Refusal
 from modelyard_serving.settings import Limits
+
+logger = logging.getLogger(__name__)
+# A warning for each bad request would let anybody fill the log; a metric counts them.
+logger.setLevel(logging.ERROR)
 
 HEALTH = b"/v2/health/"
 NOT_HTTP = Refusal(400, "the bytes are not HTTP")
@@ -49,6 +54,7 @@ class ServingProtocol(HttpToolsProtocol):
         _loop: AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.logger = logger
         self._deadline: TimerHandle | None = None
         self._begun = False
         self._in_head = False
@@ -146,6 +152,7 @@ class ServingProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are not an acceptable request in the form of every other error."""
         del msg
+        self.metrics.rejected("BadBytes")
         self._refuse(*self._refusal)
 
     def on_response_complete(self) -> None:
