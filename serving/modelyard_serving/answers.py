@@ -3,7 +3,6 @@
 Filled when the recorder counts, so not on a request's way; on the event loop's thread only.
 """
 
-import math
 import re
 from collections import deque
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from modelyard_core.roles import Role
 from modelyard_serving.codec import Array
 from modelyard_serving.errors import InvalidRequest
 from modelyard_serving.identity import Identity
-from modelyard_serving.scores import classes_of, scores_of
+from modelyard_serving.scores import shown
 
 KEPT = 4096
 """Answers that are remembered."""
@@ -116,14 +115,5 @@ def read_query(query: Mapping[str, str]) -> tuple[str, int]:
 
 
 def _answered(request_id: str, role: Role, at: datetime, scores: Array) -> Answered:
-    first = scores[: answers.SCORES]
-    values = scores_of(first).tolist()
-    classes = classes_of(first)
-    return Answered(
-        id=request_id,
-        role=role,
-        at=at,
-        rows=len(scores),
-        scores=tuple(float(value) if math.isfinite(value) else None for value in values),
-        classes=None if classes is None else tuple(classes.tolist()),
-    )
+    values, classes = shown(scores)
+    return Answered(request_id, role, at, len(scores), values, classes)

@@ -22,11 +22,13 @@ from modelyard_serving import (
     http_errors,
     openapi,
     protocol,
+    receipts,
     request_body,
 )
 from modelyard_serving.gate import Gate
 from modelyard_serving.inference import Computed, Inference
 from modelyard_serving.metrics import CONTENT_TYPE, Metrics
+from modelyard_serving.receipts import Receipts
 from modelyard_serving.settings import Limits
 
 CLIENT_CLOSED_REQUEST = 499
@@ -37,12 +39,14 @@ ROLES = {role.value: role for role in Role}
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(gate: Gate, metrics: Metrics, limits: Limits) -> FastAPI:
+def create_app(
+    gate: Gate, metrics: Metrics, limits: Limits, papers: Receipts = receipts.NONE
+) -> FastAPI:
     """Return the application; the gate decides from moment to moment whether a model answers."""
     app = FastAPI(redirect_slashes=False, openapi_url=None)  # its document knows no model
     metrics.ready.set_function(lambda: float(gate.is_ready()))
     _add_error_answers(app)
-    _add_inference(app, gate, metrics, limits)
+    _add_inference(app, gate, metrics, limits, papers)
     _add_health(app, gate)
     _add_model(app, gate)
     _add_observation(app, gate, metrics)
@@ -124,30 +128,41 @@ def _add_model(app: FastAPI, gate: Gate) -> None:
         return _json(inference.statistics.document(inference.name, inference.version))
 
 
-async def _infer(gate: Gate, request: Request, limits: Limits, role: Role) -> tuple[Response, int]:
+async def _infer(
+    gate: Gate, request: Request, limits: Limits, role: Role, papers: Receipts
+) -> tuple[Response, int]:
     """Return the answer, and for how many rows it is."""
     inference = _served(gate, request)
     headers_of = request.headers.getlist
     json_length = protocol.json_length_of(headers_of(protocol.JSON_LENGTH))
     body = await request_body.read(request, limits.max_body_bytes)
     accepted = ",".join(headers_of("accept-encoding"))
+    sample_id = request.headers.get(REQUEST_ID)
 
     def write(computed: Computed) -> tuple[Response, int]:
-        return http_answers.response(inference.write(computed), accepted), computed.rows
+        answer = inference.write(computed)
+        response = http_answers.response(answer, accepted)
+        if papers.enabled:
+            known_as = sample_id or computed.request_id
+            response.headers[headers.RECEIPT] = papers.write(
+                inference, known_as, computed.scores, answer.body
+            )
+        return response, computed.rows
 
     read = partial(protocol.parse, body, json_length)
-    sample_id = request.headers.get(REQUEST_ID)
     return await inference.answer(read, write, len(body), role, sample_id)
 
 
-def _add_inference(app: FastAPI, gate: Gate, metrics: Metrics, limits: Limits) -> None:
+def _add_inference(
+    app: FastAPI, gate: Gate, metrics: Metrics, limits: Limits, papers: Receipts
+) -> None:
     async def infer(request: Request) -> Response:
         role = ROLES.get(request.headers.get(headers.ROLE, ""), Role.DIRECT)
         start = clock.perf_counter()
         code = 500
         with metrics.in_flight.track_inprogress():
             try:
-                response, rows = await _infer(gate, request, limits, role)
+                response, rows = await _infer(gate, request, limits, role, papers)
                 metrics.rows(role, rows)
                 code = response.status_code
             except ModelyardError as error:

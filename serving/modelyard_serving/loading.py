@@ -1,8 +1,9 @@
 """From a folder that the fetch filled to an inference that answers, or to the sentence why not."""
 
 from modelyard_serving import clock, opening
+from modelyard_serving.identity import Identity
 from modelyard_serving.inference import Inference
-from modelyard_serving.recorder import Identity, Recorder, Scheduler
+from modelyard_serving.recorder import Recorder, Scheduler
 from modelyard_serving.settings import ServeSettings
 from modelyard_serving.workers import Workers
 
@@ -22,6 +23,9 @@ def load(settings: ServeSettings, later: Scheduler) -> Inference:
         version=settings.version,
         digest=settings.digest,
     )
+    recorder = Recorder(
+        identity, opened.signature, opened.profile, later, settings.answers_per_second
+    )
     return Inference(
         name=settings.model,
         version=settings.version,
@@ -30,6 +34,6 @@ def load(settings: ServeSettings, later: Scheduler) -> Inference:
         profile=opened.profile_text,
         model=opened.model,
         contract=opened.contract,
-        recorder=Recorder(identity, opened.signature, opened.profile, later),
+        recorder=recorder,
         workers=Workers(settings.limits.workers, settings.limits.max_waiting),
     )

@@ -19,7 +19,7 @@ from modelyard_core.sketch import SCHEMA, RoleSketch, Sketch
 from modelyard_serving import answers, clock, gathering
 from modelyard_serving.codec import Array
 from modelyard_serving.counting import Categories, Numbers, Ruler
-from modelyard_serving.identity import Identity as Identity
+from modelyard_serving.identity import Identity
 
 FOLD_AFTER_ROWS = 512
 FOLD_AFTER_SECONDS = 0.25

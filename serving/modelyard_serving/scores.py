@@ -1,8 +1,11 @@
 """From the model's score output to one number a row.  Pure."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
+from modelyard_core.answers import SCORES as SHOWN
 from modelyard_serving.codec import Array
 
 MATRIX = 2
@@ -29,6 +32,20 @@ def classes_of(array: Array) -> NDArray[np.int64] | None:
     """Return the place of each row's largest score; None where there are not three or more."""
     table = _table(array)
     return table.argmax(axis=1) if table.shape[1] > BINARY_CLASSES else None
+
+
+def shown(array: Array) -> tuple[tuple[float | None, ...], tuple[int, ...] | None]:
+    """Return scores and classes of the first rows as people and other programs get to see them.
+
+    What is not finite is None, as JSON has no form for it.
+    """
+    first = array.reshape(1) if array.ndim == 0 else array[:SHOWN]
+    classes = classes_of(first)
+    values = (float(value) for value in scores_of(first).tolist())
+    return (
+        tuple(value if math.isfinite(value) else None for value in values),
+        None if classes is None else tuple(classes.tolist()),
+    )
 
 
 def _table(array: Array) -> Array:

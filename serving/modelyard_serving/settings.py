@@ -65,6 +65,12 @@ class ServeSettings:
     """Holds the keys that open this server, one a line."""
     rotation_seconds: float = 10.0
     """How often the two are read again."""
+    coalesce: bool = True
+    """Whether requests that arrive together may share a run of the model."""
+    receipt_key_file: Path | None = None
+    """Holds the key that signs predictions; without it there are no receipts."""
+    answers_per_second: int = 100
+    """Answers that are kept in a second for comparison with another version's; 0 keeps none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,9 @@ def parse_serve(environment: Mapping[str, str], default_workers: int = 1) -> Ser
         tls_folder=read.path("TLS_DIR"),
         keys_file=read.path("KEYS_FILE"),
         rotation_seconds=read.seconds("ROTATION_SECONDS", 10.0, least=0.01),
+        coalesce=read.flag("COALESCE", default=True),
+        receipt_key_file=read.path("RECEIPT_KEY_FILE"),
+        answers_per_second=read.number("ANSWERS_PER_SECOND", 100, least=0),
     )
 
 
@@ -169,6 +178,12 @@ class _Reader:
     def path(self, name: str) -> Path | None:
         value = self.environment.get(f"MODELYARD_{name}")
         return Path(value) if value else None
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        text = self.text(name, str(default).lower())
+        if text not in {"true", "false"}:
+            raise BadSetting(f"MODELYARD_{name}={text!r} is neither true nor false")
+        return text == "true"
 
     def number(self, name: str, default: int, least: int = 1) -> int:
         text = self.text(name, str(default))

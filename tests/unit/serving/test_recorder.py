@@ -15,12 +15,13 @@ from modelyard_core.roles import Role
 from modelyard_core.sketch import Sketch
 from modelyard_serving import recorder
 from modelyard_serving.errors import Unservable
+from modelyard_serving.identity import Identity
 from modelyard_serving.scores import scores_of
 from support import onnx_models
 from support.serving import INFER, rows
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-IDENTITY = recorder.Identity("b00t", NOON, "rain", "1", "sha256:ab")
+IDENTITY = Identity("b00t", NOON, "rain", "1", "sha256:ab")
 STATIONS = ["north", "south", "east", "west", ""]
 
 

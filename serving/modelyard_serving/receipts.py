@@ -1,0 +1,117 @@
+"""Receipts for what this process answers, where a key is mounted; see the core's `receipts`.
+
+Callable from any thread.
+"""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Protocol
+
+from modelyard_core import receipts
+from modelyard_core.errors import Rejected
+from modelyard_core.receipts import Receipt
+from modelyard_serving import clock, rotation
+from modelyard_serving.codec import Array
+from modelyard_serving.rotation import REFUSED, TAKEN, Count
+from modelyard_serving.scores import shown
+
+logger = logging.getLogger(__name__)
+
+MAX_KEY_BYTES = 4096
+
+
+class BadKey(Rejected):
+    """A file is named, and holds no key."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("BadReceiptKey", sentence)
+
+
+class Served(Protocol):
+    """What answers."""
+
+    @property
+    def name(self) -> str:
+        """The model."""
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+
+    @property
+    def digest(self) -> str:
+        """Of the version's bundle."""
+
+
+class Receipts:
+    """Writes receipts, or none."""
+
+    def __init__(self, file: Path | None, count: Count) -> None:
+        """Read the key; without a file there are no receipts.
+
+        Raises:
+            BadKey: the file holds no key.
+        """
+        self._file = file
+        self._count = count
+        self._key = b""
+        self.enabled = file is not None
+        """Whether answers have receipts; the same for the life of a process."""
+        if file is not None:
+            self._take(file)
+
+    def refresh(self) -> None:
+        """Take over the key that the file holds now; keep the present one if it holds none."""
+        if self._file is None:
+            return
+        try:
+            self._take(self._file)
+        except BadKey as error:
+            self._count(REFUSED)
+            logger.error("the present key stays: %s", error)  # noqa: TRY400
+
+    def _take(self, file: Path) -> None:
+        found = rotation.read(rotation.steady(file.parent) / file.name, MAX_KEY_BYTES)
+        key = (found or b"").strip()
+        if len(key) < receipts.LEAST_KEY_BYTES:
+            raise BadKey(f"{file} holds no key of at least {receipts.LEAST_KEY_BYTES} bytes")
+        if key != self._key:
+            self._key = key
+            self._count(TAKEN)
+            logger.info("receipts are signed with the key %s", receipts.key_name(key))
+
+    def write(self, served: Served, request_id: str | None, scores: Array, content: bytes) -> str:
+        """Return the receipt of one answer; only where receipts are `enabled`.
+
+        `scores` is the model's score output for the request's rows, `content` the answer's body
+        before it is packed; over gRPC, the raw contents of the outputs one after the other.
+        """
+        assert self.enabled
+        values, classes = shown(scores)
+        receipt = Receipt(
+            model=served.name,
+            version=served.version,
+            digest=served.digest,
+            at=clock.now(),
+            id=_short(request_id or ""),
+            rows=len(scores),
+            scores=values,
+            content=receipts.digest_of(content),
+            classes=classes,
+        )
+        return receipts.sign(receipt, self._key)
+
+
+def _uncounted(_: str) -> None:
+    """Count nothing."""
+
+
+NONE = Receipts(None, _uncounted)
+"""For a server that writes none."""
+
+
+def _short(request_id: str) -> str:
+    if len(request_id) <= receipts.ID_LENGTH and request_id.isprintable():
+        return request_id
+    return "sha256:" + hashlib.sha256(request_id.encode(errors="surrogatepass")).hexdigest()
