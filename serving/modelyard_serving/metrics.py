@@ -1,6 +1,6 @@
 """Every metric of the server, in one table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from prometheus_client import (
@@ -63,6 +63,10 @@ class Metrics:
     def answered(self, role: Role, code: int, seconds: float) -> None:
         """Count one inference request and its answer."""
         self.counts.answered(role, code, seconds)
+
+    def answered_together(self, role: Role, starts: Sequence[float], end: float, rows: int) -> None:
+        """Count successes that ended at one moment, and their rows; the longest comes first."""
+        self.counts.answered_together(role, starts, end, rows)
 
     def rows(self, role: Role, rows: int) -> None:
         """Count the rows of one answered request."""

@@ -12,10 +12,10 @@ from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from modelyard_serving import clock, http_protocol
+from modelyard_serving import clock
 from modelyard_serving.gate import Gate
-from modelyard_serving.metrics import Metrics
 from modelyard_serving.protection import Protection
 from modelyard_serving.settings import Limits, ServeSettings
 
@@ -55,9 +55,13 @@ class DrainingServer(uvicorn.Server):
 
 
 def build(
-    app: ASGIApp, settings: ServeSettings, gate: Gate, metrics: Metrics, shield: Protection
+    app: ASGIApp,
+    http: type[HttpToolsProtocol],
+    settings: ServeSettings,
+    gate: Gate,
+    shield: Protection,
 ) -> DrainingServer:
-    """Return the server, not running yet."""
+    """Return the server, not running yet; `http` is its connections' protocol."""
     limits = settings.limits
     tls = None if shield.certificates is None else shield.certificates.context(HTTP)
     config = uvicorn.Config(
@@ -65,7 +69,7 @@ def build(
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=http_protocol.bounded(limits, gate, metrics),
+        http=http,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -1,0 +1,300 @@
+"""Requests of many connections that arrive together are read, run and answered together.
+
+Nothing waits: what one turn of the event loop brings is answered at its end.  Requests of a few rows
+share a run of the model where its rows do not depend on each other; others run alone, in their turn,
+so that each connection gets its answers in order.  A request that is invalid, or that would hold up
+the event loop, is handed to the slow way, which finds the right words or the thread for it.
+
+    data_received ──► add ──► [waiting] ──► flush ──┬─► one run for many ──► answers
+                                                    ├─► one run for one  ──► answer
+                                                    └─► hand_over        ──► ASGI
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import compress, pairwise
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+import orjson
+
+from modelyard_core.errors import ModelyardError
+from modelyard_serving import fast_json, wire
+from modelyard_serving.clock import perf_counter
+from modelyard_serving.codec import Array
+from modelyard_serving.fast_model import FastModel
+from modelyard_serving.heads import Head
+from modelyard_serving.inference import Computed
+from modelyard_serving.metrics import Metrics
+
+SMALL_BYTES = 2048
+"""Bodies up to this size are read into Python's numbers, larger ones straight into arrays."""
+SMALL_ROWS = 8
+"""Rows of a request that shares a run."""
+MAX_ROWS = 256
+"""Rows of a shared run."""
+TURN_SECONDS = 0.005
+"""After so long others get their turn, a health probe for example."""
+
+
+class Connection(Protocol):
+    """Where a request came from."""
+
+    transport: asyncio.Transport
+    is_slow: bool
+    """Whether this connection's bytes go to the slow way, in order, for now."""
+
+    def hand_over(self, data: bytes) -> None:
+        """Let the slow way answer a whole request, and all that come after it."""
+        ...
+
+
+class Entry(NamedTuple):
+    """A request that waits for the end of this turn of the event loop."""
+
+    connection: Connection
+    data: bytes
+    """Head and body."""
+    begin: int
+    """Where the body begins."""
+    head: Head
+    sample_id: str | None
+    start: float
+
+
+class Coalescer:
+    """The requests of one process that wait for the end of this turn."""
+
+    def __init__(self, metrics: Metrics, *, together: bool) -> None:
+        self._metrics = metrics
+        self._together = together
+        self._model: FastModel | None = None
+        self._waiting: list[Entry] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a model that answers."""
+        return self._model is not None
+
+    def open(self, model: FastModel) -> None:
+        """Answer with a proven model from now on."""
+        self._model = model
+
+    def add(self, entry: Entry) -> None:
+        """Take a request; it is answered, or handed over, at the end of this turn."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._waiting.append(entry)
+
+    def settle(self, connection: Connection) -> None:
+        """Answer at once what waits of a connection, and whatever came before it."""
+        while any(entry[0] is connection for entry in self._waiting):
+            self.flush()
+
+    def flush(self) -> None:
+        """Answer what waits, for as long as one turn may take."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        assert self._model is not None
+        end = perf_counter() + TURN_SECONDS
+        done, next_one = 0, 0
+        try:
+            while done < len(waiting) and (not done or perf_counter() < end):
+                next_one = done + 1
+                next_one = done = self._answer_some(self._model, waiting, done)
+        finally:
+            if done < next_one:  # a bug: one client pays for it, not all that came with it
+                waiting[done].connection.transport.abort()
+            if next_one < len(waiting):
+                asyncio.get_running_loop().call_soon(self.flush)
+                self._waiting = waiting[next_one:] + self._waiting
+
+    def _answer_some(self, model: FastModel, waiting: Sequence[Entry], begin: int) -> int:
+        """Answer one entry or several from a place on; return the place of the next."""
+        requests: list[Any] = []
+        rows = 0
+        for entry in waiting[begin : begin + MAX_ROWS]:
+            request = _read_small(model, entry)
+            if request is None:
+                break
+            more = request.inputs[0].shape[0]
+            if rows and (rows + more > MAX_ROWS or model.is_slow_for(rows + more)):
+                break
+            requests.append(request)
+            rows += more
+            if not self._together or not model.joins:
+                break
+        if not requests or (len(requests) == 1 and model.is_slow_for(rows)):
+            self._answer_alone(model, waiting[begin])
+            return begin + 1
+        end = begin + len(requests)
+        group = waiting[begin:end]
+        if not self._answer_together(model, group, requests, rows):
+            for entry in group:
+                self._answer_alone(model, entry)
+        return end
+
+    def _answer_together(
+        self, model: FastModel, group: Sequence[Entry], requests: Sequence[Any], rows: int
+    ) -> bool:
+        """Answer requests by one run; return False, and nothing is done, if that cannot be."""
+        assert model.columns is not None
+        times = [perf_counter()]
+        feeds = model.columns.feeds(requests)
+        if feeds is None:
+            return False
+        times.append(perf_counter())
+        try:
+            arrays = model.run(feeds, rows)
+        except ModelyardError:
+            return False
+        times.append(perf_counter())
+        pieces = model.writer.rows(rows, arrays)
+        if pieces is None:
+            return False
+        _write(model, group, requests, pieces)
+        times.append(perf_counter())
+        counts = [request.inputs[0].shape[0] for request in requests]
+        self._count(model, group, counts, times)
+        _record(model, group, requests, counts, feeds, arrays[model.score])
+        return True
+
+    def _count(
+        self,
+        model: FastModel,
+        group: Sequence[Entry],
+        counts: Sequence[int],
+        times: Sequence[float],
+    ) -> None:
+        """Count a run: `counts` are the rows of each request, `times` those between its stages."""
+        size, rows, end = len(group), sum(counts), times[-1]
+        starts = [entry.start for entry in group]
+        waited = size * times[0] - sum(starts)
+        laps = [size * (after - before) for before, after in pairwise(times)]
+        spent = (waited, *laps)
+        model.inference.statistics.answered(size, rows, sum(spent), spent)
+        role = group[0].head.role
+        if all(entry.head.role is role for entry in group):
+            self._metrics.answered_together(role, starts, end, rows)
+            return
+        for entry, count in zip(group, counts, strict=True):
+            self._metrics.answered_together(entry.head.role, (entry.start,), end, count)
+
+    def _answer_alone(self, model: FastModel, entry: Entry) -> None:
+        connection, head = entry.connection, entry.head
+        done = None if connection.is_slow else _run_alone(model, entry)
+        if done is None:
+            connection.hand_over(entry.data)
+            return
+        computed, answer, times = done
+        _send(connection, answer)
+        times.append(perf_counter())
+        self._count(model, (entry,), (computed.rows,), times)
+        sample_id = computed.request_id if entry.sample_id is None else entry.sample_id
+        model.inference.recorder.record(
+            head.role, computed.rows, computed.feeds, computed.scores, sample_id
+        )
+
+
+def _read_small(model: FastModel, entry: Entry) -> Any:  # noqa: ANN401 - a type made for the model
+    """Return a request that may share a run; None for every other, and for what is no request."""
+    columns, head = model.columns, entry.head
+    if (
+        columns is None
+        or model.read_small is None
+        or head.length > SMALL_BYTES
+        or head.json_length is not None
+        or entry.connection.is_slow
+    ):
+        return None
+    try:
+        request = model.read_small(entry.data[entry.begin :])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    tensors = request.inputs
+    rows = tensors[0].shape[0]
+    if not 0 < rows <= min(SMALL_ROWS, columns.max_rows):
+        return None
+    for tensor, width in zip(tensors, columns.widths, strict=True):
+        if tensor.shape[0] != rows or len(tensor.data) != rows * width:
+            return None
+    return request
+
+
+def _run_alone(model: FastModel, entry: Entry) -> tuple[Computed, bytes, list[float]] | None:
+    """Return the result, the answer and the times; None for what the slow way must answer."""
+    times = [perf_counter()]
+    inference = model.inference
+    try:
+        request_id, bound = model.read(entry.data[entry.begin :], entry.head.json_length)
+        if model.is_slow_for(bound.rows):
+            return None
+        times.append(perf_counter())
+        computed = inference.run_bound(request_id, bound)
+        times.append(perf_counter())
+        return computed, wire.answer(inference.write(computed), entry.head.encoding), times
+    except ModelyardError:
+        return None
+
+
+def _send(connection: Connection, answer: bytes) -> None:
+    transport = connection.transport
+    if not transport.is_closing():  # writing to a client that has gone raises
+        transport.write(answer)
+
+
+def _write(
+    model: FastModel,
+    group: Sequence[Entry],
+    requests: Sequence[Any],
+    pieces: Sequence[tuple[bytes, ...]],
+) -> None:
+    """Send the answers of a shared run; `pieces` are by row, then by output."""
+    plain, with_id = model.writer.template(1)
+    at = 0
+    for entry, request in zip(group, requests, strict=True):
+        rows = request.inputs[0].shape[0]
+        row = pieces[at]
+        if rows > 1:
+            row = fast_json.join_rows(pieces[at : at + rows])
+            plain, with_id = model.writer.template(rows)
+        at += rows
+        body = plain % row if request.id is None else with_id % (orjson.dumps(request.id), *row)
+        _send(entry.connection, wire.json(body, entry.head.encoding))
+        if rows > 1:
+            plain, with_id = model.writer.template(1)
+
+
+def _record(
+    model: FastModel,
+    group: Sequence[Entry],
+    requests: Sequence[Any],
+    counts: Sequence[int],
+    feeds: Mapping[str, Array],
+    scores: Array,
+) -> None:
+    """Let the recorder count a shared run, role by role."""
+    ids = [
+        request.id if entry.sample_id is None else entry.sample_id
+        for entry, request in zip(group, requests, strict=True)
+    ]
+    record = model.inference.recorder.record_batch
+    roles = {entry.head.role for entry in group}
+    if len(roles) == 1:
+        record(roles.pop(), len(scores), len(group), feeds, scores, ids, counts)
+        return
+    for role in sorted(roles):
+        mine = [entry.head.role is role for entry in group]
+        rows = np.repeat(mine, counts)
+        their_feeds = {name: array[rows] for name, array in feeds.items()}
+        record(
+            role,
+            int(rows.sum()),
+            sum(mine),
+            their_feeds,
+            scores[rows],
+            list(compress(ids, mine)),
+            list(compress(counts, mine)),
+        )

@@ -1,0 +1,240 @@
+"""Requests and answers of the usual form, read and written for many at once.  Pure.
+
+A reader here knows the one form that nearly all requests have, and returns None for every other:
+`protocol.parse` and the contract then say what it means, or what is wrong with it.  What it does
+take, it takes as they do, to the bit.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import orjson
+import simdjson
+
+from modelyard_serving import codec
+from modelyard_serving.codec import Array
+from modelyard_serving.contract import Contract, InputSpec
+
+_INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
+_ELEMENTS: Mapping[str, type] = {
+    "BOOL": bool, "BYTES": str, "FP32": float, "FP64": float, **dict.fromkeys(_INTEGERS, int),
+}  # fmt: skip
+REQUEST_KEYS = ({"inputs"}, {"inputs", "id"})
+TENSOR_KEYS = ["data", "datatype", "name", "shape"]
+
+
+class Columns:
+    """The inputs of a model whose rows may share a run: each is [rows, fixed sizes…]."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.specs = list(contract.inputs.values())
+        self.widths = [prod(spec.tensor.shape[1:]) for spec in self.specs]
+        self.max_rows = contract.max_rows
+
+    @classmethod
+    def of(cls, contract: Contract) -> "Columns | None":
+        """Return the inputs, or None if they are not of this kind."""
+        specs = contract.inputs.values()
+        firsts = {spec.symbols[0] if spec.symbols else None for spec in specs}
+        fixed = all(symbol is None for spec in specs for symbol in spec.symbols[1:])
+        if len(firsts) != 1 or not all(firsts) or not fixed:
+            return None
+        columns = cls(contract)
+        known = all(spec.tensor.datatype in _ELEMENTS for spec in specs)
+        return columns if known and all(columns.widths) else None
+
+    def feeds(self, requests: Sequence[Any]) -> dict[str, Array] | None:
+        """Return the rows of several requests below each other; None if one holds what none may."""
+        feeds = {}
+        for place, spec in enumerate(self.specs):
+            if len(requests) == 1:
+                flat = requests[0].inputs[place].data
+            else:
+                flat = [v for request in requests for v in request.inputs[place].data]
+            array = _array(spec, flat)
+            if array is None:
+                return None
+            feeds[spec.tensor.name] = array
+        return feeds
+
+
+def _array(spec: InputSpec, flat: list[Any]) -> Array | None:
+    datatype = spec.tensor.datatype
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(flat, dtype=codec.NUMPY_TYPES[datatype])
+    except OverflowError:
+        return None
+    if datatype == "FP32" and np.isinf(array).any():
+        return None
+    return array.reshape(-1, *spec.tensor.shape[1:])
+
+
+def small_reader(columns: Columns) -> Callable[[bytes], Any]:
+    """Return a decoder of requests: names, datatypes, sizes and elements' types are checked in C.
+
+    It raises `msgspec.DecodeError` or `UnicodeDecodeError` for what is not of the usual form.  The
+    number of elements is not checked, nor is the range of numbers.
+    """
+    tensors = tuple(_tensor_type(spec) for spec in columns.specs)
+    request = msgspec.defstruct(
+        "Request",
+        [("inputs", tuple.__class_getitem__(tensors)), ("id", str | None, None)],
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    return msgspec.json.Decoder(request).decode
+
+
+def _tensor_type(spec: InputSpec) -> type:
+    sizes = tuple(Literal.__getitem__(size) for size in spec.tensor.shape[1:])
+    fields = [
+        ("name", Literal.__getitem__(spec.tensor.name)),
+        ("datatype", Literal.__getitem__(spec.tensor.datatype)),
+        ("shape", tuple.__class_getitem__((int, *sizes))),
+        ("data", list.__class_getitem__(_ELEMENTS[spec.tensor.datatype])),
+    ]
+    return msgspec.defstruct("Tensor", fields, forbid_unknown_fields=True, gc=False)
+
+
+class LargeReader:
+    """Reads requests of many numbers without making an object of each."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._parser = simdjson.Parser()
+        # One of `inputs`, then two of each tensor: a further one is nesting, which is read elsewhere.
+        self._brackets = 1 + 2 * len(columns.specs)
+
+    @classmethod
+    def of(cls, columns: Columns) -> "LargeReader | None":
+        """Return a reader, or None where an input is no float."""
+        floats = all(spec.tensor.datatype in codec.FLOATS for spec in columns.specs)
+        return cls(columns) if floats else None
+
+    def read(self, body: bytes) -> tuple[str | None, int, dict[str, Array]] | None:
+        """Return a request's id, rows and feeds; None for what is not of the usual form."""
+        if body[:1] != b"{" or body.count(b"[") != self._brackets:
+            return None
+        try:
+            document = self._parser.parse(body)
+            return self._request(document)
+        except (ValueError, TypeError, AttributeError, RuntimeError, KeyError):
+            return None
+
+    def _request(self, document: Any) -> tuple[str | None, int, dict[str, Array]] | None:  # noqa: ANN401
+        keys = list(document.keys())
+        if set(keys) not in REQUEST_KEYS or len(keys) > len(set(keys)):
+            return None
+        request_id = document["id"] if "id" in keys else None
+        if not isinstance(request_id, str | None):
+            return None
+        inputs = document["inputs"]
+        if len(inputs) != len(self._columns.specs):
+            return None
+        feeds = {}
+        rows = set()
+        for spec, width, tensor in zip(
+            self._columns.specs, self._columns.widths, inputs, strict=True
+        ):
+            array = _large_array(spec, width, tensor)
+            if array is None or len(array) > self._columns.max_rows:
+                return None
+            feeds[spec.tensor.name] = array
+            rows.add(len(array))
+        return (request_id, rows.pop(), feeds) if len(rows) == 1 else None
+
+
+def _large_array(spec: InputSpec, width: int, tensor: Any) -> Array | None:  # noqa: ANN401
+    if sorted(tensor.keys()) != TENSOR_KEYS:
+        return None
+    wanted = spec.tensor
+    if tensor["name"] != wanted.name or tensor["datatype"] != wanted.datatype:
+        return None
+    rows, *rest = shape = tensor["shape"].as_list()
+    whole = all(type(size) is int for size in shape)
+    if not whole or rows < 1 or tuple(rest) != wanted.shape[1:]:
+        return None
+    numbers = np.frombuffer(tensor["data"].as_buffer(of_type="d"), dtype=np.float64)
+    if len(numbers) != rows * width:
+        return None
+    if wanted.datatype == "FP32":
+        with np.errstate(over="ignore"):
+            numbers = numbers.astype(np.float32)
+        if np.isinf(numbers).any():
+            return None
+    return numbers.reshape(shape)
+
+
+class RowWriter:
+    """Writes the answers of a run that several requests shared."""
+
+    def __init__(self, model: str, version: str, outputs: Sequence[tuple[str, str]]) -> None:
+        self._head = b'{"model_name":%b,"model_version":%b,' % (
+            _literal(model),
+            _literal(version),
+        )
+        self._outputs = outputs
+        self._tails: list[tuple[int, ...]] = []
+        self._templates: dict[int, tuple[bytes, bytes]] = {}
+
+    def template(self, rows: int) -> tuple[bytes, bytes]:
+        """Return the form of an answer of so many rows: without an id, and with one before all."""
+        found = self._templates.get(rows)
+        if found is None:
+            tensors = b",".join(
+                b'{"name":%b,"datatype":"%b","shape":%b,"data":[%%b]}'
+                % (_literal(name), datatype.encode(), orjson.dumps((rows, *tail)))
+                for (name, datatype), tail in zip(self._outputs, self._tails, strict=True)
+            )
+            outputs = b'"outputs":[%b]}' % tensors
+            found = (self._head + outputs, self._head + b'"id":%b,' + outputs)
+            self._templates[rows] = found
+        return found
+
+    def rows(self, rows: int, arrays: Sequence[Array]) -> list[tuple[bytes, ...]] | None:
+        """Return, for each row, its elements of each output; None if an output has no such form."""
+        tails = [array.shape[1:] for array in arrays]
+        if tails != self._tails:
+            self._tails = tails
+            self._templates.clear()
+        pieces = []
+        for (_, datatype), array in zip(self._outputs, arrays, strict=True):
+            found = _pieces(datatype, array) if array.ndim and len(array) == rows else None
+            if found is None:
+                return None
+            pieces.append(found)
+        return list(zip(*pieces, strict=True))
+
+
+def _literal(text: str) -> bytes:
+    """Return a JSON string as a template's constant."""
+    return orjson.dumps(text).replace(b"%", b"%%")
+
+
+def _pieces(datatype: str, array: Array) -> list[bytes] | None:
+    """Return the elements of each row as JSON, without brackets."""
+    if datatype in codec.BINARY_ONLY or not array.size:
+        return None
+    if datatype in codec.FLOATS and not np.isfinite(array).all():
+        return None
+    flat = np.ascontiguousarray(array).reshape(len(array), -1)
+    try:
+        if datatype == "BYTES":
+            return [orjson.dumps(row)[1:-1] for row in flat.tolist()]
+        if flat.shape[1] == 1:
+            return orjson.dumps(flat.reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(
+                b","
+            )
+        # One call for all rows; numbers hold no bracket.
+        return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
+    except (TypeError, ValueError):
+        return None
+
+
+def join_rows(rows: Iterable[tuple[bytes, ...]]) -> tuple[bytes, ...]:
+    """Return the elements of several rows, output by output."""
+    return tuple(map(b",".join, zip(*rows, strict=True)))

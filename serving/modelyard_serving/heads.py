@@ -1,0 +1,207 @@
+"""The heads of requests that the fast way may answer, remembered by their bytes.  Pure.
+
+A head is read once, strictly, by the parser of the slow way; whatever is unusual about it is left to
+the slow way.  Clients repeat their heads to the byte, so the next one costs a look into a dict.  The
+values of a few headers that differ from request to request are cut out before.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import httptools
+
+from modelyard_core import headers
+from modelyard_core.roles import Role
+from modelyard_serving import packing, protocol
+from modelyard_serving.access import Access
+from modelyard_serving.errors import InvalidRequest
+from modelyard_serving.settings import Limits
+
+MAX_HEADS = 1024
+MAX_CUT_BYTES = 128
+VISIBLE = bytes(range(0x21, 0x7F))
+REQUEST_ID = b"x-request-id"
+CUT = tuple(
+    b"\r\n%b: " % name
+    for name in (REQUEST_ID, b"traceparent", b"tracestate", b"X-Request-Id", b"Traceparent")
+)
+"""Beginnings of header lines whose values differ from request to request and mean nothing to HTTP."""
+MAX_LENGTH_DIGITS = 15
+NOT_FOR_US = frozenset(
+    (b"transfer-encoding", b"expect", b"te", b"trailer", b"upgrade", b"http2-settings")
+)
+ROLES = {role.value.encode(): role for role in Role}
+NO_BODY = (b"", b"0")
+
+
+class Kind(Enum):
+    """What is asked for."""
+
+    INFER = 1
+    LIVE = 2
+    READY = 3
+    MODEL_READY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a head says, as far as the fast way cares."""
+
+    kind: Kind
+    length: int
+    """Bytes of the body."""
+    json_length: int | None = None
+    role: Role = Role.DIRECT
+    encoding: str = ""
+    """What the client likes large answers to be packed with."""
+    sample_id: str | None = None
+    """A request id that was not cut out."""
+
+
+class Heads:
+    """The heads seen last, as long as the keys that opened the server do."""
+
+    def __init__(self, model: str, version: str, access: Access, limits: Limits) -> None:
+        infer = f"/v2/models/{model}"
+        versioned = f"{infer}/versions/{version}"
+        self._kinds = {
+            b"/v2/health/live": Kind.LIVE,
+            b"/v2/health/ready": Kind.READY,
+        }
+        for path in (infer, versioned):
+            self._kinds[f"{path}/infer".encode()] = Kind.INFER
+            self._kinds[f"{path}/ready".encode()] = Kind.MODEL_READY
+        self._access = access
+        self._generation = access.generation
+        self._max_bytes = limits.max_header_bytes - len(CUT) * MAX_CUT_BYTES
+        self._max_fields = limits.max_headers
+        self._known: dict[bytes, Head] = {}
+
+    def find(self, head: bytes) -> tuple[Head, str | None] | None:
+        """Return what a whole head says, and the request's id; None if it is for the slow way."""
+        if self._access.generation != self._generation:
+            self._known.clear()
+            self._generation = self._access.generation
+        known = self._known.get(head)
+        if known is not None:
+            return known, known.sample_id
+        key, request_id = _cut(head)
+        known = self._known.get(key)
+        if known is None:
+            known = self._read(head)
+            if known is None:
+                return None
+            if len(self._known) >= MAX_HEADS:
+                self._known.clear()
+            self._known[key] = known
+        return known, known.sample_id if request_id is None else request_id
+
+    def _read(self, head: bytes) -> Head | None:
+        if len(head) > self._max_bytes or head.count(b"\n") != head.count(b"\r\n"):
+            return None
+        seen = _Reading()
+        if not seen.read(head) or len(seen.fields) > self._max_fields:
+            return None
+        kind = self._kinds.get(seen.url)
+        if kind is None or not _is_plain(seen.fields):
+            return None
+        if kind is not Kind.INFER:
+            is_get = seen.method == b"GET" and seen.fields.get(b"content-length", b"") in NO_BODY
+            return self._probe(kind, seen.fields) if is_get else None
+        return self._infer(seen) if seen.method == b"POST" else None
+
+    def _probe(self, kind: Kind, fields: dict[bytes, bytes]) -> Head | None:
+        guarded = kind is Kind.MODEL_READY
+        if guarded and not self._access.allows(fields.get(b"authorization")):
+            return None
+        return Head(kind, 0)
+
+    def _infer(self, seen: "_Reading") -> Head | None:
+        fields = seen.fields
+        length = fields.get(b"content-length", b"")
+        if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS:
+            return None
+        if not self._access.allows(fields.get(b"authorization")):
+            return None
+        json_length = fields.get(protocol.JSON_LENGTH.encode())
+        request_id = fields.get(REQUEST_ID)
+        try:
+            return Head(
+                Kind.INFER,
+                int(length),
+                protocol.json_length_of(
+                    () if json_length is None else (json_length.decode("ascii"),)
+                ),
+                ROLES.get(fields.get(headers.ROLE.encode(), b""), Role.DIRECT),
+                packing.choose(fields.get(b"accept-encoding", b"").decode("ascii")),
+                None if request_id is None else request_id.decode("ascii"),
+            )
+        except (InvalidRequest, UnicodeDecodeError):
+            return None
+
+
+def _cut(head: bytes) -> tuple[bytes, str | None]:
+    """Return the head without the values that differ, and the value of the request's id."""
+    request_id = None
+    for line in CUT:
+        begin = head.find(line)
+        if begin < 0:
+            continue
+        begin += len(line)
+        end = head.find(b"\r", begin)
+        value = head[begin:end]
+        if not 0 < len(value) <= MAX_CUT_BYTES or value.translate(None, VISIBLE):
+            continue
+        head = head[:begin] + head[end:]
+        if line[2:-2].lower() == REQUEST_ID:
+            request_id = value.decode()
+    return head, request_id
+
+
+def _is_plain(fields: dict[bytes, bytes]) -> bool:
+    return (
+        NOT_FOR_US.isdisjoint(fields)
+        and fields.get(b"connection", b"keep-alive").lower() == b"keep-alive"
+        and fields.get(b"content-encoding", b"identity").lower() == b"identity"
+    )
+
+
+class _Reading:
+    """What the parser tells about one head."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.method = b""
+        self.fields: dict[bytes, bytes] = {}
+        self._repeated = False
+        self._ends = 0
+        self._begins = 0
+        self._body = False
+
+    def read(self, head: bytes) -> bool:
+        """Return whether the bytes are one head of HTTP 1.1, no more and no less."""
+        parser = httptools.HttpRequestParser(self)
+        try:
+            parser.feed_data(head)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return False
+        self.method = parser.get_method()
+        is_one = (self._begins, self._ends, self._body) == (1, 1, False)
+        return is_one and not self._repeated and parser.get_http_version() == "1.1"
+
+    def on_message_begin(self) -> None:
+        self._begins += 1
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        self._repeated |= name in self.fields
+        self.fields[name] = value
+
+    def on_headers_complete(self) -> None:
+        self._ends += 1
+
+    def on_body(self, _: bytes) -> None:
+        self._body = True

@@ -1,0 +1,245 @@
+"""One HTTP connection with a fast way for what nearly all requests are.
+
+An inference with a plain Content-Length, and a probe, are answered from their bytes, without an
+ASGI call.  All else goes on to the parser and the application, which give the same answers:
+
+    bytes ──► head known? ──yes──► body whole? ──► coalescer ──► answer
+                   │                                   │ invalid, slow, large, …
+                   └──no──────────────────────────────►┴──► parser ──► application ──► answer
+                                                                 (until that answer is out)
+"""
+
+from asyncio import AbstractEventLoop, TimerHandle, Transport
+from typing import Any, cast
+
+import orjson
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from modelyard_serving import wire
+from modelyard_serving.access import Access
+from modelyard_serving.clock import perf_counter
+from modelyard_serving.coalescing import Coalescer, Entry
+from modelyard_serving.gate import Gate
+from modelyard_serving.heads import Heads, Kind
+from modelyard_serving.http_protocol import ServingProtocol
+from modelyard_serving.inference import LARGE_BODY_BYTES
+from modelyard_serving.metrics import Metrics
+from modelyard_serving.settings import ServeSettings
+
+END_OF_HEAD = b"\r\n\r\n"
+LIVE = wire.json(orjson.dumps({"live": True}))
+READY = wire.json(orjson.dumps({"ready": True}))
+
+
+class HotProtocol(ServingProtocol):
+    """A connection whose requests take the fast way where they can."""
+
+    heads: Heads
+    coalescer: Coalescer
+    model_ready: bytes
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.is_slow = False
+        self._held: list[bytes] = []
+        self._missing = 0
+        self._rest = b""
+        self._touched = self._arrived = perf_counter()
+        self._idle: TimerHandle | None = None
+        self._largest = min(LARGE_BODY_BYTES, self.limits.max_body_bytes)
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Take the connection; where there are too many, only the slow way knows what to do."""
+        super().connection_made(transport)
+        self.is_slow = self._crowded
+        self._wait_idle(self.limits.keep_alive_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what came of a request."""
+        if self._idle is not None:
+            self._idle.cancel()
+        self._held.clear()
+        self._rest = b""
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes to where they belong."""
+        if self.is_slow and not self._is_fast_again():
+            self.coalescer.settle(self)
+            super().data_received(self._all_before() + data)
+            return
+        self._touched = perf_counter()
+        if self._missing:
+            data = self._whole(data)
+            if not data:
+                return
+        elif self.flow.write_paused or self._rest:
+            self._rest += data
+            self.flow.pause_reading()
+            return
+        else:
+            self._arrived = self._touched
+        if self.transport.is_closing():
+            return
+        self._take(data)
+
+    def _whole(self, data: bytes) -> bytes:
+        """Return a request that came in pieces, and what came after it; nothing before it is whole."""
+        self._held.append(data)
+        self._missing -= len(data)
+        if self._missing > 0:
+            return b""
+        self._missing = 0
+        data = b"".join(self._held)
+        self._held.clear()
+        return data
+
+    def _take(self, data: bytes) -> None:
+        """Take whole requests to the coalescer, and what is none of its to the slow way."""
+        if self._deadline is not None:
+            self._disarm()
+        for _ in range(self.limits.max_pipelined):
+            begin = data.find(END_OF_HEAD) + len(END_OF_HEAD)
+            found = self.heads.find(data[:begin]) if begin >= len(END_OF_HEAD) else None
+            if found is None or self.gate.draining or not self.coalescer.is_open:
+                self.hand_over(data)
+                return
+            head, sample_id = found
+            if head.length > self._largest or not self._is_answered(head.kind):
+                self.hand_over(data)
+                return
+            end = begin + head.length
+            if len(data) < end:
+                self._hold(data, end)
+                return
+            if head.kind is Kind.INFER:
+                request = data if len(data) == end else data[:end]
+                self.coalescer.add(Entry(self, request, begin, head, sample_id, self._arrived))
+            if len(data) == end:
+                return
+            data = data[end:]
+        self._rest = data
+        self.flow.pause_reading()
+        self.loop.call_soon(self._go_on)
+
+    def _is_answered(self, kind: Kind) -> bool:
+        """Answer a probe; return False where the slow way must."""
+        if kind is Kind.INFER:
+            return True
+        self.coalescer.settle(self)
+        if self.is_slow or (kind is not Kind.LIVE and not self.gate.is_ready()):
+            return False
+        answers = {Kind.LIVE: LIVE, Kind.READY: READY, Kind.MODEL_READY: self.model_ready}
+        self.transport.write(answers[kind])
+        return True
+
+    def _hold(self, data: bytes, end: int) -> None:
+        """Keep the beginning of a request until all of it is here, or its time is over."""
+        self._held.append(data)
+        self._missing = end - len(data)
+        self._begun = True
+        self._arm()
+
+    def _go_on(self) -> None:
+        """Take what was left of many requests in one packet, once their answers are on the way."""
+        if not self._rest or self.flow.write_paused or self.transport.is_closing():
+            return
+        rest, self._rest = self._rest, b""
+        self.flow.resume_reading()
+        self._touched = self._arrived = perf_counter()
+        if self.is_slow:
+            self.hand_over(rest)
+        else:
+            self._take(rest)
+
+    def resume_writing(self) -> None:
+        """Go on with a client that reads again."""
+        super().resume_writing()
+        if self._rest:
+            self.loop.call_soon(self._go_on)
+
+    def hand_over(self, data: bytes) -> None:
+        """Let the slow way answer what begins with these bytes."""
+        self.coalescer.settle(self)
+        self.is_slow = True
+        super().data_received(data)
+
+    def _is_fast_again(self) -> bool:
+        """Return whether the slow way has answered all that it got, and may be left."""
+        cycle = self._current()
+        answering = self.pipeline or (cycle is not None and not cycle.response_complete)
+        if answering or self._receiving or self._farewell is not None:
+            return False
+        if self._crowded or self.gate.draining:
+            return False
+        self.is_slow = False
+        self._unset_keepalive_if_required()
+        return True
+
+    def on_response_complete(self) -> None:
+        """Begin the idle time where an answer ended."""
+        self._touched = perf_counter()
+        super().on_response_complete()
+
+    def on_message_complete(self) -> None:
+        """Go on with the clock where a later request has begun already."""
+        super().on_message_complete()
+        if self._missing:
+            self._arm()
+
+    def shutdown(self) -> None:
+        """Answer what is here, and close as soon as what is coming is answered."""
+        self.coalescer.settle(self)
+        begun = self._all_before()
+        if begun:
+            self._disarm()
+            self.hand_over(begun)
+        super().shutdown()
+
+    def _all_before(self) -> bytes:
+        """Return the bytes that are held here; they are not any more."""
+        held = b"".join((*self._held, self._rest))
+        self._held.clear()
+        self._missing, self._rest = 0, b""
+        return held
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        self.coalescer.settle(self)
+        super()._refuse(status, sentence)
+
+    def _wait_idle(self, seconds: float) -> None:
+        self._idle = self.loop.call_later(seconds, self._check_idle)
+
+    def _check_idle(self) -> None:
+        """Close a connection that has been idle for long; one timer serves all its requests."""
+        limit = self.limits.keep_alive_seconds
+        left = self._touched + limit - perf_counter()
+        cycle = self._current()
+        busy = self._missing or (cycle is not None and not cycle.response_complete)
+        if busy or left > 0:
+            self._wait_idle(max(left, 1.0) if not busy else limit)
+        else:
+            self.timeout_keep_alive_handler()
+
+
+def protocol_of(
+    settings: ServeSettings, gate: Gate, metrics: Metrics, access: Access, coalescer: Coalescer
+) -> type[HttpToolsProtocol]:
+    """Return the protocol class of one server."""
+    members = {
+        "limits": settings.limits,
+        "gate": gate,
+        "metrics": metrics,
+        "heads": Heads(settings.model, settings.version, access, settings.limits),
+        "coalescer": coalescer,
+        "model_ready": wire.json(orjson.dumps({"name": settings.model, "ready": True})),
+    }
+    return cast("type[HttpToolsProtocol]", type("HotProtocol", (HotProtocol,), members))

@@ -1,0 +1,30 @@
+"""Whole answers as the bytes of HTTP 1.1: what the slow way would send, without its objects.  Pure."""
+
+from modelyard_serving import packing, protocol
+
+_PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b"
+_ANY = b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\ncontent-type: %b\r\n\r\n%b"
+_KEEP_PLAIN_BELOW = packing.WORTH_PACKING_BYTES
+
+
+def json(body: bytes, encoding: str = "") -> bytes:
+    """Return the answer with a JSON body; `encoding` is how the client likes a large one packed."""
+    if len(body) < _KEEP_PLAIN_BELOW:
+        return _PLAIN % (len(body), body)
+    return answer(protocol.Answer(body), encoding)
+
+
+def answer(what: protocol.Answer, encoding: str = "") -> bytes:
+    """Return an answer of either form."""
+    body = what.body
+    fields = b""
+    kind = b"application/json"
+    if what.json_length is not None:
+        fields = b"%b: %d\r\n" % (protocol.JSON_LENGTH.encode(), what.json_length)
+        kind = b"application/octet-stream"
+    if len(body) >= packing.WORTH_PACKING_BYTES:
+        fields += b"vary: accept-encoding\r\n"
+        if encoding:
+            fields += b"content-encoding: %b\r\n" % encoding.encode()
+            body = packing.pack(encoding, body)
+    return _ANY % (fields, len(body), kind, body)
