@@ -39,7 +39,7 @@ type Result struct {
 	Reconnects int            `json:"reconnects"`
 	Latency    Latency        `json:"latency"`
 	Answers    [][]Answer     `json:"answers"` // for each request, its distinct answers
-	Busy       float64        `json:"busy"`    // share of the time that the generator itself worked
+	Busy       float64        `json:"busy"`    // processor time of the generator, as a share of one core
 }
 
 // Latency is in microseconds; in an open loop it counts from the moment that a request was due.

@@ -39,7 +39,7 @@ type run struct {
 	turn        int // the next request's number
 	idle        []place
 	issued      int64 // open loop: requests that were due and sent
-	waited      int64 // nanoseconds spent in the poller while measuring
+	usedBefore  int64 // processor time until the measured time began; -1 before that
 	over        bool
 }
 
@@ -56,6 +56,7 @@ func perform(job *Job) (*Result, error) {
 		poller:      poller,
 		found:       make(answers, len(job.Requests)),
 		errors:      map[string]int{},
+		usedBefore:  -1,
 		measureFrom: int64(job.Warmup * 1e9),
 		end:         int64((job.Warmup + job.Seconds) * 1e9),
 	}
@@ -113,20 +114,27 @@ func (r *run) loop() error {
 			r.startDue()
 		}
 		r.flushAll()
-		before := r.clock()
+		if r.clock(); r.usedBefore < 0 && r.now >= r.measureFrom {
+			r.usedBefore = processorNanos()
+		}
 		events, err := r.poller.wait(r.patience())
 		if err != nil {
 			return err
 		}
-		if r.clock(); before >= r.measureFrom {
-			r.waited += r.now - before
-		}
+		r.clock()
 		for i := range events {
 			r.handle(int(events[i].Fd), events[i].Events)
 		}
 		r.over = r.clock() >= r.end
 	}
 	return nil
+}
+
+// processorNanos returns the user and system time of this process.
+func processorNanos() int64 {
+	var usage syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage) // fails for bad arguments only
+	return usage.Utime.Nano() + usage.Stime.Nano()
 }
 
 func (r *run) clock() int64 {
@@ -280,6 +288,6 @@ func (r *run) result() *Result {
 		Reconnects: r.reconnects,
 		Latency:    r.histogram.latency(),
 		Answers:    r.found,
-		Busy:       1 - float64(r.waited)/float64(r.end-r.measureFrom),
+		Busy:       float64(processorNanos()-r.usedBefore) / float64(r.end-r.measureFrom),
 	}
 }

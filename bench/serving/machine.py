@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+from collections import Counter
 from pathlib import Path
 
 from hack.terminal import Failure
@@ -68,13 +70,33 @@ def processor_seconds(pids: list[int]) -> float:
     return sum(int(fields[11]) + int(fields[12]) for fields in found) / TICKS
 
 
-def proportional_mebibytes(pids: list[int]) -> float:
-    """Return the memory of the processes; what several share is counted once (PSS)."""
-    total = 0
+def mebibytes(pids: list[int]) -> float:
+    """Return the memory of the processes as if nobody else were on the machine.
+
+    That is their proportional set size, which counts once what they share, except that pages of a
+    file are not divided with strangers who happen to use the same library.
+    """
+    anonymous, files = 0, Counter[str]()
     for pid in pids:
         try:
-            text = (PROC / str(pid) / "smaps_rollup").read_text()
+            rollup = (PROC / str(pid) / "smaps_rollup").read_text()
+            mappings = (PROC / str(pid) / "smaps").read_text()
         except OSError:
             continue
-        total += int(text.partition("\nPss:")[2].split()[0])
-    return total / 1024
+        anonymous += _kibibytes(rollup, "Pss_Anon") + _kibibytes(rollup, "Pss_Shmem")
+        files |= file_kibibytes(mappings)  # the larger count of each file
+    return (anonymous + files.total()) / 1024
+
+
+def file_kibibytes(mappings: str) -> Counter[str]:
+    """Return the resident size of each file that a process maps, from its `smaps`."""
+    found = Counter[str]()
+    for block in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", mappings):
+        head = block.partition("\n")[0].split(maxsplit=5)
+        if len(head) == 6 and head[5].startswith("/") and not head[5].startswith("/dev/"):
+            found[head[5]] += _kibibytes(block, "Rss") - _kibibytes(block, "Anonymous")
+    return found
+
+
+def _kibibytes(text: str, name: str) -> int:
+    return int(text.partition(f"\n{name}:")[2].split()[0])

@@ -247,7 +247,7 @@ class Server:
 
     def mebibytes(self) -> float:
         """Return the memory of all its processes (PSS)."""
-        return machine.proportional_mebibytes(self._family())
+        return machine.mebibytes(self._family())
 
     def stop(self) -> None:
         """End all its processes."""

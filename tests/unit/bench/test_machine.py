@@ -1,0 +1,53 @@
+"""What the processes of a server cost, read from the kernel's own words."""
+
+import os
+import subprocess
+import sys
+
+from bench.serving import machine
+
+SMAPS = """\
+7f0000000000-7f0000002000 r--p 00000000 fd:00 1    /usr/lib/libm one.so
+Rss:                   8 kB
+Pss:                   4 kB
+Anonymous:             0 kB
+7f0000002000-7f0000004000 rw-p 00002000 fd:00 1    /usr/lib/libm one.so
+Rss:                   8 kB
+Pss:                   6 kB
+Anonymous:             4 kB
+7f0000010000-7f0000020000 rw-p 00000000 00:00 0    [heap]
+Rss:                  64 kB
+Pss:                  64 kB
+Anonymous:            64 kB
+7f0000020000-7f0000030000 rw-p 00000000 00:00 0
+Rss:                  64 kB
+Pss:                  64 kB
+Anonymous:            64 kB
+"""
+
+
+def test_a_file_counts_with_its_pages_that_nobody_wrote():
+    assert machine.file_kibibytes(SMAPS) == {"/usr/lib/libm one.so": 12}
+
+
+def test_a_family_is_a_session_with_what_it_started():
+    code = (
+        "import subprocess, sys;"
+        "child = subprocess.Popen(['sleep', '60']);"
+        "print(child.pid, flush=True);"
+        "child.wait()"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as parent:
+        child = int(parent.stdout.readline())
+
+        family = machine.family(parent.pid)
+
+        os.killpg(parent.pid, 9)
+    assert family == sorted([parent.pid, child])
+
+
+def test_this_process_has_used_time_and_memory():
+    assert machine.processor_seconds([os.getpid()]) > 0
+    assert machine.mebibytes([os.getpid()]) > 10
+    assert machine.mebibytes([]) == 0
