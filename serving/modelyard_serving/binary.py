@@ -49,22 +49,20 @@ def decode(name: str, datatype: str, shape: Sequence[int], raw: bytes | memoryvi
 
 def _strings(name: str, shape: Sequence[int], raw: bytes | memoryview) -> Array:
     elements: list[str] = []
-    at, end = 0, len(raw)
-    while at < end:
-        index = len(elements)
+    count, at, end = prod(shape), 0, len(raw)
+    for index in range(count):
         begin = at + LENGTH.size
         if begin > end:
-            raise InvalidRequest(f"input {name!r}: the length of element {index} is cut short")
+            raise InvalidRequest(f"input {name!r}: the bytes end before element {index} of {count}")
         at = begin + LENGTH.unpack_from(raw, at)[0]
         if at > end:
             raise InvalidRequest(
                 f"input {name!r}: element {index} needs {at - begin} bytes, {end - begin} are there"
             )
         elements.append(text(name, index, raw[begin:at]))
-    if len(elements) != prod(shape):
+    if at != end:
         raise InvalidRequest(
-            f"input {name!r}: shape {list(shape)} means {prod(shape)} elements, "
-            f"the bytes hold {len(elements)}"
+            f"input {name!r}: {end - at} bytes follow element {count - 1}, the last"
         )
     return np.array(elements, dtype=object).reshape(tuple(shape))
 

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from modelyard_core.signature import Signature, Tensor
+from modelyard_serving import codec
 from support import bundles, onnx_models, serving
 from support.serving import INFER, rows
 
@@ -278,7 +279,7 @@ async def test_a_raw_request_of_text_is_one_element(tmp_path):
         pytest.param("FP32", (-1, 2), b"\0" * 12, "means 8 bytes, not 12", id="half-a-row"),
         pytest.param("FP32", (2,), b"\0" * 12, "means 8 bytes, not 12", id="too-long"),
         pytest.param("FP32", (-1, 0), b"\0", "means 0 bytes, not 1", id="a-width-of-nothing"),
-        pytest.param("BYTES", (2,), b"a", "means 2 elements", id="two-texts"),
+        pytest.param("BYTES", (2,), b"a", "end before element 1 of 2", id="two-texts"),
         pytest.param("BYTES", (-1,), b"\xff", "is not UTF-8", id="no-text"),
     ],
 )
@@ -289,3 +290,42 @@ async def test_raw_bytes_without_a_clear_shape_are_refused(
         answer = await served.http.post(INFER, content=raw, headers={LENGTH: "0"})
 
     serving.check_error(answer, 400, sentence)
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "BF16"])
+async def test_half_floats_are_binary_only(tmp_path, datatype):
+    values = np.array([[1.5], [-0.0], [np.nan]], codec.NUMPY_TYPES[datatype])
+    described = {"name": "x", "datatype": datatype, "shape": [3, 1]}
+    sent = [{**described, "parameters": {"binary_data_size": 6}}]
+    async with serving.serving(echo(tmp_path, datatype, (-1, 1))) as served:
+        good = await post(served, sent, values.tobytes(), parameters={"binary_data_output": True})
+        in_json = await served.infer({**described, "data": [1.5, 0, 1]})
+        out_json = await post(served, sent, values.tobytes())
+        wide = await post(
+            served, [{**described, "parameters": {"binary_data_size": 12}}], bytes(12)
+        )
+
+    assert split(good)[1]["y"] == values.tobytes()
+    serving.check_error(in_json, 400, f"'x' is {datatype}, which JSON cannot carry; send it as b")
+    serving.check_error(out_json, 400, f"'y' is {datatype}, which JSON cannot carry; ask for it")
+    serving.check_error(wide, 400, "means 6 bytes, not 12")
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data"),
+    [
+        pytest.param("BOOL", [0, 1], id="numbers-for-booleans"),
+        pytest.param("INT64", [1.5, 1], id="a-fraction"),
+        pytest.param("INT64", [2**63, 1], id="too-large-for-int64"),
+        pytest.param("UINT8", [-1, 1], id="below-zero"),
+        pytest.param("UINT8", [256, 1], id="one-too-many"),
+        pytest.param("UINT64", [2**64, 1], id="too-large-for-uint64"),
+        pytest.param("FP32", [3.5e38, 1], id="too-large-for-fp32"),
+        pytest.param("INT32", [True, 1], id="a-boolean-for-a-number"),
+    ],
+)
+async def test_no_value_is_cast_or_wrapped(tmp_path, datatype, data):
+    async with serving.serving(echo(tmp_path, datatype, (-1,))) as served:
+        answer = await served.infer(serving.tensor("x", datatype, (2,), data))
+
+    serving.check_error(answer, 400, "element 0 is ")
