@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from modelyard_core import headers
 from modelyard_core.signature import Signature
 from modelyard_serving import protocol, tensor_schemas
 from modelyard_serving.tensor_schemas import Schema
@@ -206,7 +207,14 @@ def _infer(service: Service, name: str) -> dict[str, Any]:
         BINARY: {"schema": {"description": "JSON, and binary tensors after it."}},
     }
     operation = _operation(name, "Ask the model", answer, tuple(ERRORS))
-    operation["responses"]["200"]["headers"] = {protocol.JSON_LENGTH: length}
+    receipt = {
+        "description": "Proof of what was answered, where the server was given a key to sign with.",
+        "schema": {"type": "string"},
+    }
+    operation["responses"]["200"]["headers"] = {
+        protocol.JSON_LENGTH: length,
+        headers.RECEIPT: receipt,
+    }
     return {
         **operation,
         "description": f"{INFER_TEXT}\nAt most {service.max_rows} rows.",
