@@ -118,10 +118,10 @@ func (p *poller) watch(s *socket, number int) error {
 }
 
 // wait returns the numbers of the sockets that something happened to.
-func (p *poller) wait(atMost time.Duration) ([]syscall.EpollEvent, error) {
+func (p *poller) wait(longest time.Duration) ([]syscall.EpollEvent, error) {
 	const epollPwait2 = 441 // the same number on every architecture
-	atMost = max(atMost, 0)
-	until := syscall.NsecToTimespec(int64(atMost))
+	longest = max(longest, 0)
+	until := syscall.NsecToTimespec(int64(longest))
 	n, _, errno := syscall.RawSyscall6(epollPwait2, uintptr(p.fd),
 		uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)),
 		uintptr(unsafe.Pointer(&until)), 0, 0)

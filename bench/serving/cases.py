@@ -229,6 +229,36 @@ def grpc(session: Session) -> Iterator[Row]:
     yield from against(session, tuple(GRPC_FASTER), case, measure)
 
 
+def recording(session: Session) -> Iterator[Row]:
+    """What sketches and the answers ring cost."""
+    case = "JSON, 1 row, 64 connections, sketches and answers on"
+    off = {"MODELYARD_ANSWERS_PER_SECOND": "0"}
+    server = session.server("ours", "iris without columns", more=off)
+    job = Job(OpenInference("iris"), session.questions("iris", 1), MANY)
+    pair = session.in_turn(case, http_cell(session, "ours", MANY), session.under_load(server, job))
+    yield faster(case, "off, and a profile without columns", pair, 0.85)
+
+
+def receipts(session: Session) -> Iterator[Row]:
+    """What a signed receipt with every answer costs."""
+    case = "JSON, 1 row, 64 connections, receipts on"
+    key = session.folder / "receipt-key"
+    key.write_bytes(b"k" * 32)
+    signed = http_cell(session, "ours", MANY, MODELYARD_RECEIPT_KEY_FILE=str(key))
+    pair = session.in_turn(case, signed, http_cell(session, "ours", MANY))
+    yield faster(case, "off", pair, None)
+
+
+def two_cores(session: Session) -> Iterator[Row]:
+    """The larger model on two cores, one of which the load shares."""
+    case = "binary, 1024 rows, 16 connections, two cores"
+    both = frozenset({session.server_core, session.load_core})
+    job = Job(Binary("forest"), session.questions("forest", 1024), SOME)
+    two = session.under_load(session.server("ours", "forest", cores=both), job)
+    one = session.under_load(session.server("ours", "forest"), job)
+    yield faster(case, "one core", session.in_turn(case, two, one), 1.7)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One of the things that are measured."""
@@ -241,13 +271,16 @@ class Case:
 
 
 CASES = {
+    "start": Case(starting, lambda o: 5 + o.starts, starts=8),
     "json-b1": Case(json_many, lambda o: 14 * o.rounds, starts=7),
     "json-ids": Case(json_unique, lambda o: 2 * o.rounds),
     "json-c1": Case(json_single, lambda o: 12 * min(o.rounds, 3)),
     "b64": Case(batches, lambda o: 4 * o.rounds, starts=1),
     "grpc": Case(grpc, lambda o: 6 * o.rounds, starts=1),
-    "start": Case(starting, lambda o: 5 + o.starts, starts=8),
     "p99": Case(steady, lambda o: 2 * o.rounds),
+    "recording": Case(recording, lambda o: 2 * o.rounds, starts=1),
+    "receipts": Case(receipts, lambda o: 2 * o.rounds, starts=1),
+    "cores": Case(two_cores, lambda o: 2 * o.rounds, starts=1),
     "probes": Case(probes, lambda _: 3, starts=1),
 }
 """By the names that the command line takes, in the order in which they run."""

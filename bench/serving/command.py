@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -12,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hack import caches
 from hack.terminal import Failure, say, step
 
 from bench.serving import cases, environments, load, machine, report, servers
@@ -21,7 +19,6 @@ from bench.serving.session import Options, Session
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RESULT = caches.REPOSITORY / "bench" / "results" / "serving.json"
 OWN_PACKAGES = ("fastapi", "grpcio", "numpy", "onnxruntime", "protobuf", "uvicorn", "uvloop")
 OVERHEAD_SECONDS = 0.8
 """What a reading takes beside its seconds: warming up, starting the generator, judging."""
@@ -39,7 +36,9 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds of each pair")
     parser.add_argument("--seconds", type=float, help="seconds of each reading")
     parser.add_argument("--output", type=Path, help="where to write the result")
-    parser.add_argument("--table", action="store_true", help="only print the last result")
+    parser.add_argument(
+        "--document", action="store_true", help="only bring the documentation up to the last result"
+    )
     return parser.parse_args(arguments)
 
 
@@ -133,16 +132,18 @@ def run(told: argparse.Namespace) -> int:
     print(f"\n{report.text_table(result['rows'])}\n", flush=True)
     whole = not (told.quick or told.case or told.only)
     if whole or told.output:
-        path = told.output or RESULT
+        path = told.output or report.RESULT
         report.write(path, result)
         say(f"written to {path}")
+    if whole and not told.output:
+        say(report.document_last())
     return 1 if any(row.is_missing for row in session.rows) else 0
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line asks for; return the exit code."""
     told = parsed(arguments)
-    if told.table:
-        print(report.markdown_table(json.loads(RESULT.read_text())["rows"]))
+    if told.document:
+        say(report.document_last())
         return 0
     return run(told)

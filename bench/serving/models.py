@@ -7,7 +7,7 @@ Each takes one FP32 matrix, since that is what every peer takes, and gives `labe
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -66,13 +66,24 @@ class Recipe:
     onnx: bytes
     rows: Floats
     classes: tuple[str, ...]
+    sketched: bool = True
+    """Whether the profile has a column for each feature."""
 
 
 def iris(folder: Path) -> Model:
     """Write the small model: four features, scaled, logistic regression."""
+    return write(folder, _iris())
+
+
+def iris_without_columns(folder: Path) -> Model:
+    """Write the small model with a profile that has nothing but the score."""
+    return write(folder, replace(_iris(), sketched=False))
+
+
+def _iris() -> Recipe:
     data, labels = load_iris(return_X_y=True)
     fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(data, labels)
-    return write(folder, _converted("iris", fitted, data, 3))
+    return _converted("iris", fitted, data, 3)
 
 
 def forest(folder: Path) -> Model:
@@ -155,10 +166,11 @@ def write(folder: Path, recipe: Recipe) -> Model:
         score="probabilities",
     )
     _, probabilities = answers(recipe.onnx, recipe.rows)
+    columns = recipe.rows if recipe.sketched else recipe.rows[:, :0]
     files = {
         bundle.MODEL: recipe.onnx,
         bundle.SIGNATURE: canonical_json(codec.encode(signature)),
-        bundle.PROFILE: canonical_json(codec.encode(profile_of(recipe.rows, probabilities))),
+        bundle.PROFILE: canonical_json(codec.encode(profile_of(columns, probabilities))),
     }
     folder.mkdir(parents=True)
     for name, data in files.items():

@@ -7,12 +7,17 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hack import caches
+
 from bench.serving.figures import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+RESULT = caches.REPOSITORY / "bench" / "results" / "serving.json"
+DOCUMENT = caches.REPOSITORY / "docs" / "serving.md"
+BEGIN, END = "<!-- bench serving: begin -->", "<!-- bench serving: end -->"
 HEADINGS = ("case", "against", "ours", "theirs", "unit", "ratio", "bar", "")
 MET = {True: "met", False: "NOT MET", None: ""}
 
@@ -142,3 +147,46 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the table for a document."""
     lines = [HEADINGS, ("---",) * len(HEADINGS), *(cells(row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def last() -> dict[str, Any] | None:
+    """Return the result that is kept, if there is one."""
+    kept: dict[str, Any] | None = json.loads(RESULT.read_text()) if RESULT.exists() else None
+    return kept
+
+
+def document_last() -> str:
+    """Bring the figures in the documentation up to the result that is kept; say so."""
+    DOCUMENT.write_text(documented(DOCUMENT.read_text(), last()))
+    return f"the figures in {DOCUMENT} are those of {RESULT}"
+
+
+def documented(text: str, told: Mapping[str, Any] | None) -> str:
+    """Return a document whose figures, between its two marks, are those of a result.
+
+    Raises:
+        ValueError: it has not both marks.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{BEGIN} … {END} is not in the document")
+    figures = "No run has been kept yet." if told is None else _figures(told)
+    return f"{before}{begin}\n{figures}\n{end}{after}"
+
+
+def _figures(told: Mapping[str, Any]) -> str:
+    machine = told["machine"]
+    lines = [
+        f"Measured {told['at'][:10]} on {machine['processor']}, {machine['cores']} cores, "
+        f"Linux {machine['kernel'].partition('-')[0]}, Python {machine['python']}.",
+        "",
+        markdown_table(told["rows"]),
+        "",
+        *(_versions(name, packages) for name, packages in told["versions"].items()),
+    ]
+    return "\n".join(lines)
+
+
+def _versions(name: str, packages: Mapping[str, str]) -> str:
+    return f"- {name}: {', '.join(f'{package} {found}' for package, found in packages.items())}"

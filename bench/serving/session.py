@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from bench.serving.requests import Question
     from bench.serving.rounds import Cell, Pair
 
-MODELS = {"iris": models.iris, "forest": models.forest, "slow": models.slow}
-DISTINCT = {1: 32, 64: 8}
+MODELS = {
+    "iris": models.iris,
+    "iris without columns": models.iris_without_columns,
+    "forest": models.forest,
+    "slow": models.slow,
+}
+DISTINCT = {1: 32, 64: 8, 1024: 4}
 """Distinct requests by their number of rows."""
 
 
@@ -62,7 +67,7 @@ class Session:
     def model(self, name: str) -> Model:
         """Return a model, made at its first use."""
         if name not in self._models:
-            self._models[name] = MODELS[name](self.folder / "models" / name)
+            self._models[name] = MODELS[name](self.folder / "models" / name.replace(" ", "-"))
         return self._models[name]
 
     def questions(self, model: str, batch: int) -> Sequence[Question]:
