@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hack.terminal import Failure, say, step
 
-from bench.serving import cases, environments, load, machine, report, servers
+from bench.serving import cases, environments, load, machine, quote, report, servers
 from bench.serving.session import Options, Session
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--document", action="store_true", help="only bring the documentation up to the last result"
     )
+    parser.add_argument("--quote", action="store_true", help="only say the last result in words")
     return parser.parse_args(arguments)
 
 
@@ -145,5 +146,8 @@ def main(arguments: Sequence[str]) -> int:
     told = parsed(arguments)
     if told.document:
         say(report.document_last())
+        return 0
+    if told.quote:
+        print(quote.paragraph((report.last() or {"rows": []})["rows"]))
         return 0
     return run(told)
