@@ -50,7 +50,7 @@ def fetch(told: settings.FetchSettings) -> Fetched:
     if there is not None:
         return Fetched(len(there.files), _size(there), already_there=True)
     try:
-        source = _locate(told.uri, told.store)
+        source = locate(told.uri, told.store)
         manifest = bundle_files.read_manifest(source, told.digest)
         _check_listing(source, manifest, told.max_bytes)
         _copy(source, manifest, told)
@@ -59,8 +59,13 @@ def fetch(told: settings.FetchSettings) -> Fetched:
         raise Unavailable(f"{told.uri} cannot be fetched: {error}") from error
 
 
-def _locate(uri: str, store: Path) -> Path:
-    """Return the bundle's folder below the mounted store."""
+def locate(uri: str, store: Path) -> Path:
+    """Return the bundle's folder below the mounted store.
+
+    Raises:
+        Rejected: no such address, or one that leaves the store.
+        OSError: the store or the folder cannot be read.
+    """
     try:
         _, path = bundle.split_uri(uri)
     except ValueError as error:
