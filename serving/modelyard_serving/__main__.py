@@ -23,6 +23,7 @@ from modelyard_serving import (
 )
 from modelyard_serving.coalescing import Coalescer
 from modelyard_serving.gate import Gate
+from modelyard_serving.grpc_server import GrpcServer
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.receipts import BadKey, Receipts
 from modelyard_serving.rotation import Mounted
@@ -44,7 +45,8 @@ def compose(told: settings.ServeSettings) -> server.DrainingServer:
     mounted = (*shield.mounted, papers)
     application.router.lifespan_context = _loading_behind(gate, coalescer, told, mounted)
     http = hot_path.protocol_of(told, gate, metrics, shield.access, coalescer)
-    return server.build(shield.guard(application, metrics), http, told, gate, shield)
+    grpc = None if told.grpc_port is None else GrpcServer(told, gate, metrics, shield)
+    return server.build(shield.guard(application, metrics), http, told, gate, shield, grpc)
 
 
 def _loading_behind(

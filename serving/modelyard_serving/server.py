@@ -7,7 +7,11 @@
 A second SIGTERM, or SIGINT, skips the first part, and so does a process that was never ready.
 """
 
+import asyncio
+import logging
 import signal
+import socket
+import sys
 from types import FrameType
 
 import uvicorn
@@ -16,21 +20,49 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelyard_serving import clock
 from modelyard_serving.gate import Gate
+from modelyard_serving.grpc_server import GrpcServer
 from modelyard_serving.protection import Protection
 from modelyard_serving.settings import Limits, ServeSettings
+
+logger = logging.getLogger(__name__)
 
 HTTP = ("http/1.1",)
 """What is spoken here, as a TLS client asks for it."""
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that its clients can leave without losing a request."""
+    """A server that its clients can leave without losing a request, with gRPC beside HTTP."""
 
-    def __init__(self, config: uvicorn.Config, gate: Gate, limits: Limits) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        gate: Gate,
+        limits: Limits,
+        grpc: GrpcServer | None,
+    ) -> None:
         super().__init__(config)
         self._gate = gate
         self._limits = limits
+        self._grpc = grpc
         self._drained_at: float | None = None
+        self._announced = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on both ports."""
+        await super().startup(sockets)
+        if self._grpc is not None and not self.should_exit:
+            try:
+                await self._grpc.start()
+            except OSError as error:
+                logger.error("gRPC cannot listen: %s", error)  # noqa: TRY400
+                sys.exit(1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let running requests and calls finish."""
+        ends = [super().shutdown(sockets)]
+        if self._grpc is not None:
+            ends.append(self._grpc.stop(self._limits.finish_seconds))
+        await asyncio.gather(*ends)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the drain, or end it."""
@@ -45,6 +77,9 @@ class DrainingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Return whether it is time to stop listening."""
         if self._drained_at is not None:
+            if self._grpc is not None and not self._announced:
+                self._announced = True
+                self._grpc.drain()
             for connection in list(self.server_state.connections):
                 cycle = getattr(connection, "cycle", None)
                 if cycle is not None:
@@ -60,6 +95,7 @@ def build(
     settings: ServeSettings,
     gate: Gate,
     shield: Protection,
+    grpc: GrpcServer | None,
 ) -> DrainingServer:
     """Return the server, not running yet; `http` is its connections' protocol."""
     limits = settings.limits
@@ -82,4 +118,4 @@ def build(
         timeout_graceful_shutdown=int(limits.finish_seconds),
         ssl_context_factory=None if tls is None else lambda _, __: tls,
     )
-    return DrainingServer(config, gate, limits)
+    return DrainingServer(config, gate, limits, grpc)

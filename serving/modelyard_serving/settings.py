@@ -71,6 +71,8 @@ class ServeSettings:
     """Holds the key that signs predictions; without it there are no receipts."""
     answers_per_second: int = 100
     """Answers that are kept in a second for comparison with another version's; 0 keeps none."""
+    grpc_port: int | None = 9000
+    """None for no gRPC, 0 for any free port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ def parse_serve(environment: Mapping[str, str], default_workers: int = 1) -> Ser
         coalesce=read.flag("COALESCE", default=True),
         receipt_key_file=read.path("RECEIPT_KEY_FILE"),
         answers_per_second=read.number("ANSWERS_PER_SECOND", 100, least=0),
+        grpc_port=read.number_or_off("GRPC_PORT", 9000),
     )
 
 
@@ -190,6 +193,11 @@ class _Reader:
         if not text.isascii() or not text.isdigit() or int(text) < least:
             raise BadSetting(f"MODELYARD_{name}={text!r} is not a whole number of at least {least}")
         return int(text)
+
+    def number_or_off(self, name: str, default: int) -> int | None:
+        if self.text(name, str(default)) == "off":
+            return None
+        return self.number(name, default, least=0)
 
     def seconds(self, name: str, default: float, least: float = 0) -> float:
         text = self.text(name, str(default))

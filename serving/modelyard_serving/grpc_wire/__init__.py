@@ -1,0 +1,1 @@
+"""The messages of gRPC, generated from the `.proto` files beside them by `generate.sh`."""
