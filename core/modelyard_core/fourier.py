@@ -15,6 +15,7 @@ slightly different function, the same for the reference and for what is compared
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import cache
 from statistics import NormalDist
 
 SCHEME = 1
@@ -51,6 +52,7 @@ def offsets(seed: int, count: int) -> tuple[int, ...]:
     return tuple(_drawn(f"{seed}/{number}") >> (64 - TURN_BITS) for number in range(count))
 
 
+@cache
 def cosines() -> tuple[int, ...]:
     """Return the table: the phase in PHASES parts of a turn is the index."""
     return tuple(

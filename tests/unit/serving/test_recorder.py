@@ -2,17 +2,19 @@
 
 import asyncio
 import dataclasses
+import weakref
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard_core import codec
-from modelyard_core.reference import CategoryProfile, NumericProfile, bin_of
+from modelyard_core.reference import CategoryProfile, FourierProfile, NumericProfile, bin_of
 from modelyard_core.roles import Role
-from modelyard_core.sketch import Sketch
+from modelyard_core.signature import Tensor
+from modelyard_core.sketch import RoleSketch, Sketch, merge
 from modelyard_serving import recorder
 from modelyard_serving.errors import Unservable
 from modelyard_serving.identity import Identity
@@ -128,6 +130,121 @@ def test_counting_waits_until_later_and_less_when_there_is_much():
     assert counts.snapshot(NOON).roles["direct"].rows == 2 * recorder.FOLD_AFTER_ROWS + 3
 
 
+def test_much_is_counted_in_pieces_between_which_others_get_their_turn():
+    asked = []
+    counts = a_recorder(later=lambda _, callback: asked.append(callback))
+    piece = recorder.PIECE_VALUES // (len(onnx_models.RAIN_PROFILE.numeric) + 1)
+
+    record(counts, Role.DIRECT, [(0, 0, "north", 0.5)] * (3 * piece + 1))
+    turns = 0
+    while asked:
+        asked.pop(0)()
+        turns += 1
+
+    assert turns == 1 + 4  # the timer has nothing left to do
+    seen = counts.snapshot(NOON).roles["direct"]
+    assert (seen.requests, seen.rows) == (1, 3 * piece + 1)
+
+
+def test_what_waits_is_bounded_even_if_nobody_gets_a_turn():
+    counts = a_recorder()
+    table = [(0, 0, "north", 0.5)] * 4000
+    limit = recorder.MAX_WAITING_BYTES // recorder.REQUEST_BYTES
+
+    for _ in range(20):
+        record(counts, Role.DIRECT, table)
+        assert counts._waiting_rows <= limit + len(table)
+
+    assert counts.snapshot(NOON).roles["direct"].rows == 20 * len(table)
+
+
+def test_what_no_column_is_in_is_not_kept():
+    signature = dataclasses.replace(
+        onnx_models.RAIN, inputs=(*onnx_models.RAIN.inputs, Tensor("photo", "UINT8", (-1, 9, 9)))
+    )
+    counts = recorder.Recorder(IDENTITY, signature, onnx_models.RAIN_PROFILE, lambda *_: None)
+    photo = np.zeros((1, 9, 9), np.uint8)
+    kept = weakref.ref(photo)
+
+    feeds = {**columns([0.0], [0.0], ["north"]), "photo": photo}
+    counts.record(Role.DIRECT, 1, feeds, np.array([[0.5]], np.float32))
+    del photo, feeds
+
+    assert kept() is None
+
+
+SUMMED = dataclasses.replace(
+    onnx_models.RAIN_PROFILE,
+    numeric=tuple(
+        dataclasses.replace(each, mean=0.1, scale=0.7) for each in onnx_models.RAIN_PROFILE.numeric
+    ),
+    prediction=dataclasses.replace(onnx_models.RAIN_PROFILE.prediction, mean=0.5, scale=0.2),
+    fourier=FourierProfile(("temp", "wind"), 1, 1.5, 1, (0,) * 8, (1.0, 1.0, 1.0)),
+)
+plans = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(Role),
+        tables,
+        st.sampled_from(["alone", "together", "read", "count"]),
+    ),
+    max_size=10,
+)
+
+
+def as_batch(counts, role, table):
+    """Record a table as requests of one row that ran together."""
+    temp, wind, station, score = zip(*table, strict=True) if table else ((), (), (), ())
+    scores = np.array(score, np.float32)
+    ids = [None] * len(table)
+    counts.record_batch(role, len(table), len(table), columns(temp, wind, station), scores, ids)
+
+
+class Pod:
+    """A process whose event loop does what the test says."""
+
+    def __init__(self):
+        self.due = []
+        self.counts = a_recorder(SUMMED, lambda _, callback: self.due.append(callback))
+
+    def answer(self, role, table, how):
+        if how == "together":
+            as_batch(self.counts, role, table)
+        else:
+            one_by_one(self.counts, role, table)
+        if how == "read":
+            self.counts.snapshot(NOON)
+        while how == "count" and self.due:
+            self.due.pop()()
+
+
+def one_by_one(counts, role, table):
+    for row in table:
+        record(counts, role, [row])
+
+
+def together(sketches):
+    merged: dict[str, RoleSketch] = {}
+    for role, seen in [pair for sketch in sketches for pair in sketch.roles.items()]:
+        if seen.requests:
+            merged[role] = merge(merged[role], seen) if role in merged else seen
+    return merged
+
+
+@settings(max_examples=50)
+@given(plans)
+def test_no_order_and_no_division_of_the_work_changes_a_total(plan):
+    """Three processes, read and counted at any moment, against one that got row after row."""
+    pods = [Pod(), Pod(), Pod()]
+    one = a_recorder(SUMMED)
+
+    for which, role, table, how in plan:
+        pods[which].answer(role, table, how)
+        one_by_one(one, role, table)
+
+    assert together(pod.counts.snapshot(NOON) for pod in pods) == one.snapshot(NOON).roles
+
+
 @pytest.mark.parametrize(
     ("scores", "expected_scores"),
     [
@@ -135,6 +252,7 @@ def test_counting_waits_until_later_and_less_when_there_is_much():
         pytest.param([[0.5, 0.3, 0.2]], [0.5], id="the-winner-of-several"),
         pytest.param([[4.0], [5.0]], [4.0, 5.0], id="the-predicted-value"),
         pytest.param([4.0, 5.0], [4.0, 5.0], id="a-flat-value"),
+        pytest.param([[[1.0, 3.0], [2.0, 0.0]]], [3.0], id="the-winner-of-a-table"),
     ],
 )
 def test_one_score_is_taken_from_each_row(scores, expected_scores):
