@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ SCRIPTS = Path(__file__).parent / "scripts"
 PATIENCE_SECONDS = 120
 DATATYPES = (
     *("BOOL", "UINT8", "UINT16", "UINT32", "UINT64"),
-    *("INT8", "INT16", "INT32", "INT64", "FP32", "FP64", "BYTES"),
+    *("INT8", "INT16", "INT32", "INT64", "BYTES", "FP64", "FP32"),
 )
 
 Ask = Callable[..., dict[str, Any]]
@@ -59,15 +59,32 @@ def _serve(folder: Path, model: bytes, signature: Signature) -> Iterator[serving
         yield program
 
 
+def _echoing(folder: Path, datatypes: Sequence[str]) -> Iterator[serving.Program]:
+    """Serve a model that answers what it is given; the last datatype is its score."""
+    inputs = tuple(Tensor(f"x_{datatype}", datatype, (-1, 2)) for datatype in datatypes)
+    outputs = tuple(Tensor(f"y_{datatype}", datatype, (-1, 2)) for datatype in datatypes)
+    nodes = [helper.make_node("Identity", [f"x_{name}"], [f"y_{name}"]) for name in datatypes]
+    model = onnx_models.build(nodes, _named(inputs), _named(outputs))
+    signature = Signature("Regression", inputs, outputs, score=f"y_{datatypes[-1]}")
+    yield from _serve(folder, model, signature)
+
+
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory) -> Iterator[serving.Program]:
     """A model that answers what it is given, in every datatype of JSON."""
-    inputs = tuple(Tensor(f"x_{datatype}", datatype, (-1, 2)) for datatype in DATATYPES)
-    outputs = tuple(Tensor(f"y_{datatype}", datatype, (-1, 2)) for datatype in DATATYPES)
-    nodes = [helper.make_node("Identity", [f"x_{name}"], [f"y_{name}"]) for name in DATATYPES]
-    model = onnx_models.build(nodes, _named(inputs), _named(outputs))
-    signature = Signature("Regression", inputs, outputs, score="y_FP32")
-    yield from _serve(tmp_path_factory.mktemp("zoo"), model, signature)
+    yield from _echoing(tmp_path_factory.mktemp("zoo"), DATATYPES)
+
+
+@pytest.fixture(scope="session")
+def half(tmp_path_factory) -> Iterator[serving.Program]:
+    """The same for half floats, which only binary tensors can carry."""
+    yield from _echoing(tmp_path_factory.mktemp("half"), ("FP16",))
+
+
+@pytest.fixture(scope="session")
+def halves(tmp_path_factory) -> Iterator[serving.Program]:
+    """The same with bfloat16, which not every client knows."""
+    yield from _echoing(tmp_path_factory.mktemp("halves"), ("FP16", "BF16"))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import pytest
 
-CASES = ("health", "json", "unknown model", "wrong shape")
+CASES = ("health", "json", "binary", "unknown model", "wrong shape")
 
 
 @pytest.fixture(scope="module")
@@ -11,8 +11,13 @@ def said(ask, zoo):
     return ask("kserve_sdk.py", "rest", zoo.url, *CASES)
 
 
-def test_every_datatype_comes_back_as_it_was(said):
-    assert said["json"] == []
+@pytest.mark.parametrize("case", ["json", "binary"])
+def test_every_datatype_comes_back_as_it_was(said, case):
+    assert said[case] == []
+
+
+def test_half_floats_come_back_as_they_were(ask, half):
+    assert ask("kserve_sdk.py", "rest", half.url, "halves") == {"halves": []}
 
 
 def test_it_knows_who_is_ready(said):

@@ -2,19 +2,34 @@
 
 import pytest
 
-JSON_CASES = ("json", "gzip", "deflate", "empty")
-COMMON = ("health", "metadata", "identified", "unknown model", "wrong shape", "one row less")
+ECHOES = ("json", "binary", "default", "mixed", "gzip", "deflate", "binary gzip", "empty")
+OTHERS = (
+    "statistics",
+    "health",
+    "metadata",
+    "identified",
+    "unknown model",
+    "wrong shape",
+    "one row less",
+)
 
 
 @pytest.fixture(scope="module", params=["http", "http.aio"])
 def said(request, ask, zoo):
     """Return what every case said over one transport."""
-    return ask("triton.py", request.param, f"127.0.0.1:{zoo.port}", *COMMON, *JSON_CASES)
+    return ask("triton.py", request.param, f"127.0.0.1:{zoo.port}", *OTHERS, *ECHOES)
 
 
-@pytest.mark.parametrize("case", JSON_CASES)
+@pytest.mark.parametrize("case", ECHOES)
 def test_every_datatype_comes_back_as_it_was(said, case):
     assert said[case] == []
+
+
+@pytest.mark.parametrize("transport", ["http", "http.aio"])
+def test_half_floats_come_back_as_they_were(ask, halves, transport):
+    said = ask("triton.py", transport, f"127.0.0.1:{halves.port}", "halves")
+
+    assert said == {"halves": []}
 
 
 def test_it_knows_who_is_ready(said):
@@ -25,9 +40,14 @@ def test_it_reads_the_metadata(said):
     found = said["metadata"]
 
     assert found["server"] == "modelyard-serving"
+    assert found["extensions"] == ["binary_tensor_data", "statistics"]
     assert found["platform"] == "onnx_onnxv1"
     assert found["inputs"]["x_BYTES"] == ["BYTES", [-1, 2]]
     assert len(found["inputs"]) == len(found["outputs"]) == 12
+
+
+def test_it_reads_the_statistics(said):
+    assert said["statistics"] == [["rain", True]]
 
 
 def test_id_version_and_requested_outputs_are_kept(said):

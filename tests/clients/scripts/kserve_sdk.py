@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from cases import BINARY_ZOO, MODEL, ZOO, same, told
+from cases import BINARY_ZOO, HALVES, MODEL, ZOO, same, told
 from kserve import (
     InferenceGRPCClient,
     InferenceRESTClient,
@@ -73,6 +73,7 @@ CASES = {
     "health": health,
     "json": lambda client: echo(client, ZOO, False),
     "binary": lambda client: echo(client, BINARY_ZOO, True),
+    "halves": lambda client: echo(client, HALVES, True),
     "unknown model": lambda client: refused(client, request(ZOO, False, model="another")),
     "wrong shape": lambda client: refused(
         client, request({**ZOO, "INT8": ZOO["INT8"][:, :1]}, False)

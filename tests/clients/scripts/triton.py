@@ -10,8 +10,9 @@ import inspect
 import sys
 from typing import Any
 
+import ml_dtypes
 import numpy as np
-from cases import BINARY_ZOO, MODEL, ZOO, as_bytes, same, told
+from cases import BINARY_ZOO, HALVES, MODEL, ZOO, as_bytes, same, told
 
 transport, url, *wanted = sys.argv[1:]
 library = importlib.import_module(f"tritonclient.{transport}")
@@ -109,6 +110,7 @@ async def statistics() -> Any:
 
 
 EVERY = set(BINARY_ZOO)
+ALL_HALVES = {**HALVES, "BF16": np.array([[0.5, -3.0], [np.inf, 1e38]], ml_dtypes.bfloat16)}
 PACKED = {"compression_algorithm": "gzip"}
 if HTTP:
     PACKED = {"request_compression_algorithm": "gzip", "response_compression_algorithm": "gzip"}
@@ -119,6 +121,7 @@ CASES = {
     "json": lambda: echo(ZOO, set(), set()),
     "binary": lambda: echo(BINARY_ZOO, EVERY, EVERY),
     "default": lambda: echo(BINARY_ZOO, EVERY, None),
+    "halves": lambda: echo(ALL_HALVES, set(ALL_HALVES), set(ALL_HALVES)),
     "mixed": lambda: echo(ZOO, {"INT64", "BYTES"}, {"BOOL", "BYTES", "FP64"}),
     "gzip": lambda: echo(ZOO, set(), set(), **PACKED),
     "deflate": lambda: echo(ZOO, set(), set(), **DEFLATED),
