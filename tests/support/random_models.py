@@ -20,6 +20,7 @@ WHOLE = tuple(datatype for datatype in NUMBERS if datatype not in FLOATS)
 INPUT_NAMES = ("x", "größe", "a b", "in:0", 'q"\\', "location")
 OUTPUT_NAMES = ("y", "höhe", "out 1", "out:0", "z", "x_")
 SCORE = "score"
+IN_JSON = tuple(datatype for datatype in ANY if datatype not in HALVES)
 
 OPERATORS = {
     "Identity": ANY,
@@ -68,9 +69,9 @@ SHAPELESS = 0.1
 def draw(dice: Random) -> RandomModel:
     """Return any model; dice that fall alike make the same one."""
     names = dice.sample(INPUT_NAMES, dice.choice((1, 1, 2, 3)))
-    # Most models take rows, as those of trainings do; the others have a shape of any kind.
-    takes_rows = dice.random() < 0.5
-    inputs = tuple(_input(dice, name, takes_rows=takes_rows) for name in names)
+    kind = dice.choice(("a table", "rows", "anything"))
+    rows = dice.choice(("rows", None))
+    inputs = tuple(_input(dice, name, kind, rows) for name in names)
     told = dice.sample(OUTPUT_NAMES, dice.choice((1, 2, 3)))
     outputs = [_output(dice, name, dice.choice(inputs)) for name in told]
     outputs.insert(dice.randint(0, len(outputs)), _score(inputs))
@@ -88,11 +89,15 @@ def _plain(size: int | str | None) -> int:
     return size if isinstance(size, int) else -1
 
 
-def _input(dice: Random, name: str, *, takes_rows: bool) -> Input:
+def _input(dice: Random, name: str, kind: str, rows: str | None) -> Input:
+    """Return an input: of a table, as those of trainings are, of rows of any kind, or of any kind."""
     datatype = dice.choice(ANY)
     sizes: tuple[int | str | None, ...] = tuple(dice.choices(SIZES, k=dice.randint(0, 3)))
-    if takes_rows:
+    if kind == "rows":
         sizes = (dice.choice(("rows", None)), *sizes[:2])
+    if kind == "a table":
+        datatype = dice.choice(IN_JSON)
+        sizes = (rows, *dice.choices((1, 2), k=dice.randint(0, 2)))
     if dice.random() < SHAPELESS:
         # The signature has no names for sizes.
         return Input(name, datatype, tuple(s if s in (1, 2) else None for s in sizes), False)

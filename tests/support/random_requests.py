@@ -3,7 +3,7 @@
 import copy
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from random import Random
@@ -67,7 +67,7 @@ def draw(dice: Random, model: RandomModel) -> Request:
     """Return any request to the model; more than half of them are right."""
     if len(model.inputs) == 1 and dice.random() < RAW:
         return _raw(dice, model)
-    draft = _right(dice, model)
+    draft = dice.choice((_usual, _right))(dice, model)
     for _ in range(dice.choice((0, 0, 0, 0, 0, 0, 1, 1, 1, 2))):
         dice.choice(CHANGES)(dice, draft, model)
     return draft.request()
@@ -82,19 +82,39 @@ def _raw(dice: Random, model: RandomModel) -> Request:
     return Request(body + dice.choice((b"", b"", b"", b"\x00")), 0)
 
 
+def _usual(dice: Random, model: RandomModel) -> _Draft:
+    """Return what clients send: JSON where there can be, in the model's order, all outputs."""
+    draft = _tensors(dice, model.inputs, binary=0)
+    if any(tensor.datatype in HALVES for tensor in model.signature.outputs):
+        draft.document["parameters"] = {"binary_data_output": True}
+    if dice.choice((True, False)):
+        draft.document["id"] = f"r-{dice.randint(0, 99)}"
+    return draft
+
+
 def _right(dice: Random, model: RandomModel) -> _Draft:
-    named: dict[str | None, int] = {}
-    every_binary = dice.random() < RAW
-    draft = _Draft({"inputs": []}, ascii_only=dice.choice((True, False)))
+    inputs = dice.sample(model.inputs, len(model.inputs))
+    draft = _tensors(dice, inputs, binary=dice.choice((RAW, RAW, RAW, RAW, 1)))
+    draft.ascii_only = dice.choice((True, False))
     draft.indent = dice.choice((None, None, 1))
-    for tensor in dice.sample(model.inputs, len(model.inputs)):
+    _ask(dice, draft, model)
+    if dice.choice((True, False)):
+        draft.document["id"] = dice.choice(("", "r-1", 'ö"\\\n', "x" * 40))
+    return draft
+
+
+def _tensors(dice: Random, inputs: Sequence[Input], *, binary: float) -> _Draft:
+    """Return a request with these inputs, a share of them as bytes."""
+    named: dict[str | None, int] = {}
+    draft = _Draft({"inputs": []})
+    for tensor in inputs:
         shape = tuple(_size(dice, tensor, axis, named) for axis in range(len(tensor.sizes)))
         told: dict[str, Any] = {
             "name": tensor.name,
             "shape": list(shape),
             "datatype": tensor.datatype,
         }
-        is_binary = tensor.datatype in HALVES or every_binary or dice.random() < RAW
+        is_binary = tensor.datatype in HALVES or dice.random() < binary
         array = _array(dice, tensor.datatype, shape, for_json=not is_binary)
         if is_binary:
             raw = to_bytes(tensor.datatype, array)
@@ -104,9 +124,6 @@ def _right(dice: Random, model: RandomModel) -> _Draft:
         else:
             told["data"] = dice.choice((array, array.reshape(-1))).tolist()
         draft.document["inputs"].append(told)
-    _ask(dice, draft, model)
-    if dice.choice((True, False)):
-        draft.document["id"] = dice.choice(("", "r-1", 'ö"\\\n', "x" * 40))
     return draft
 
 

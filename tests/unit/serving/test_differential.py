@@ -6,6 +6,8 @@
 import asyncio
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -15,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelyard_core.reference import NumericProfile, Profile
-from support import bundles, random_models, random_requests, serving
+from support import bundles, hot, random_models, random_requests, serving
 from support.oip_reference import DTYPES, Answer, Output, Reference, to_bytes
 from support.random_models import SCORE
 from support.random_requests import Request
@@ -34,42 +36,85 @@ def runner():
         yield runner
 
 
-@pytest.mark.slow
-@given(seed=st.integers(0, 2**64))
-@settings(
-    max_examples=60 * TIMES,
+PROFILE = settings(
+    max_examples=50 * TIMES,
     deadline=None,
     derandomize=TIMES == 1,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_the_application_answers_as_the_reference_does(runner, tmp_path_factory, seed):
-    dice = Random(seed)
-    model = random_models.draw(dice)
-    folder = tmp_path_factory.mktemp("random")
-    bundle = bundles.write(folder, model.data, model.signature, NO_FEATURES)
-    reference = Reference(model, MAX_ROWS)
+
+
+@pytest.fixture
+def drawn(tmp_path_factory):
+    """Return from a seed a bundle, and requests with the answers that they must get."""
+
+    def draw(seed: int) -> tuple[bundles.Bundle, list[tuple[Request, Answer]]]:
+        dice = Random(seed)
+        model = random_models.draw(dice)
+        folder = tmp_path_factory.mktemp("random")
+        reference = Reference(model, MAX_ROWS)
+        asked = [random_requests.draw(dice, model) for _ in range(REQUESTS)]
+        pairs = [(each, reference.answer(each.body, each.json_length)) for each in asked]
+        return bundles.write(folder, model.data, model.signature, NO_FEATURES), pairs
+
+    return draw
+
+
+@pytest.mark.slow
+@given(seed=st.integers(0, 2**64))
+@PROFILE
+def test_the_application_answers_as_the_reference_does(runner, drawn, seed):
+    bundle, pairs = drawn(seed)
 
     async def ask():
         async with serving.serving(bundle, max_rows=MAX_ROWS) as served:
-            for _ in range(REQUESTS):
-                request = random_requests.draw(dice, model)
+            for request, wanted in pairs:
                 headers = {} if request.json_length is None else {LENGTH: str(request.json_length)}
                 found = await served.http.post(INFER, content=request.body, headers=headers)
-                check(request, found, reference.answer(request.body, request.json_length))
+                check(request, wanted, Found(found.status_code, found.headers, found.content))
 
     runner.run(ask())
 
 
-def check(request: Request, found: Any, wanted: Answer) -> None:
+@pytest.mark.slow
+@given(seed=st.integers(0, 2**64))
+@PROFILE
+def test_requests_that_come_together_are_answered_as_the_reference_does(runner, drawn, seed):
+    bundle, pairs = drawn(seed)
+
+    async def ask():
+        async with hot.hot(bundle, max_rows=MAX_ROWS) as server:
+            connections = [server.connect() for _ in pairs]
+            for connection, (request, _) in zip(connections, pairs, strict=True):
+                length = request.json_length
+                fields = () if length is None else (f"{LENGTH}: {length}",)
+                connection.data_received(hot.request(request.body, *fields))
+            for connection, (request, wanted) in zip(connections, pairs, strict=True):
+                (found,) = await server.answers(connection, 1)
+                check(request, wanted, Found(found.status, found.headers, found.body))
+
+    runner.run(ask())
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the server answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def check(request: Request, wanted: Answer, found: Found) -> None:
     """Check that an answer is the wanted one, bit by bit."""
-    both = f"{request}\nwanted: {wanted}\nfound: {found.status_code} {found.content!r}"
+    both = f"{request}\nwanted: {wanted}\nfound: {found}"
     if wanted.status != 200:
         # Where two things are wrong with a request, either may be told.
         also = {413} if wanted.status == 400 else set()
-        assert found.status_code in {wanted.status, *also}, both
-        assert list(found.json()) == ["error"], both
+        assert found.status in {wanted.status, *also}, both
+        assert list(json.loads(found.body)) == ["error"], both
         return
-    assert found.status_code == 200, both
+    assert found.status == 200, both
     document, outputs = told(found)
     assert document.get("id") == wanted.id, both
     assert ("id" in document) == (wanted.id is not None), both
@@ -77,11 +122,11 @@ def check(request: Request, found: Any, wanted: Answer) -> None:
     assert outputs == wanted.outputs, both
 
 
-def told(found: Any) -> tuple[dict[str, Any], tuple[Output, ...]]:
+def told(found: Found) -> tuple[dict[str, Any], tuple[Output, ...]]:
     """Return what an answer tells, its elements as binary tensors."""
     length = found.headers.get(LENGTH)
-    size = len(found.content) if length is None else int(length)
-    document, rest = json.loads(found.content[:size]), found.content[size:]
+    size = len(found.body) if length is None else int(length)
+    document, rest = json.loads(found.body[:size]), found.body[size:]
     outputs = []
     for output in document["outputs"]:
         is_binary = "data" not in output
