@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelyard_core import fourier
 from modelyard_core.reference import bin_of
 from modelyard_core.runs import Feature
 from modelyard_training import reference
@@ -121,3 +122,58 @@ def test_a_fresh_sample_of_the_same_world_keeps_the_shares(shape):
     psi = float(((q - p) * np.log(q / p)).sum())
     expected = (len(live) - 1) * (1 / 8000 + 1 / 2000)
     assert psi < 4 * expected
+
+
+def test_fourier_features_are_those_of_the_definition_and_missing_cells_are_the_mean():
+    dice = np.random.default_rng(5)
+    frame = pd.DataFrame(
+        {
+            "x": dice.normal(3, 2, 300).astype(np.float32),
+            "y": np.where(dice.random(300) < 0.1, np.nan, dice.lognormal(size=300)),
+            "empty": np.full(300, np.nan),
+            "same": np.full(300, 7.0),
+        }
+    ).astype(np.float32)
+    columns = tuple(reference.numeric_profile(name, frame[name].to_numpy()) for name in frame)
+
+    profile = reference.fourier_profile(columns, frame)
+
+    assert (profile.columns, profile.rows) == (("x", "y", "same"), 300)
+    used = [columns[0], columns[1], columns[3]]
+    weights = [
+        fourier.weights(profile.seed, each.name, profile.distance, fourier.FREQUENCIES)
+        for each in used
+    ]
+    offsets = fourier.offsets(profile.seed, fourier.FREQUENCIES)
+    rows = reference.standardised(used, frame[["x", "y", "same"]]).astype(int).tolist()
+    features = np.array([fourier.features(row, weights, offsets) for row in rows])
+    assert list(profile.sums) == features.sum(axis=0).tolist()
+    covariance = np.cov(features.T / fourier.AMPLITUDE, bias=True)
+    eigenvalues = np.linalg.eigvalsh(covariance)
+    powers = [(eigenvalues**power).sum() for power in (1, 2, 3)]
+    assert profile.spread == pytest.approx(powers, rel=1e-6)
+    assert {row[2] for row in rows} == {0}
+    missing = np.flatnonzero(np.isnan(frame["y"]))
+    assert {rows[i][1] for i in missing} == {0}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_few_rows_have_fourier_features_or_none(rows):
+    frame = pd.DataFrame({"x": np.arange(rows, dtype=np.float32)})
+    column = reference.numeric_profile("x", frame["x"].to_numpy())
+
+    profile = reference.fourier_profile((column,), frame)
+
+    assert (profile is None) == (rows == 0)
+    assert reference.fourier_profile((), frame) is None
+
+
+@pytest.mark.parametrize(("at", "width"), [(0.0, 1e-6), (1e6, 100.0), (-3e-5, 1e3)])
+def test_mean_and_scale_make_standardised_values(at, width):
+    cells = (np.random.default_rng(1).normal(size=4000) * width + at).astype(np.float32)
+
+    profile = reference.numeric_profile("x", cells)
+
+    values = reference.standardised([profile], pd.DataFrame({"x": cells})) / fourier.UNITS
+    assert abs(values.mean()) < 1e-3
+    assert values.std() == pytest.approx(1, abs=1e-3)
