@@ -29,6 +29,15 @@ class Sink(Protocol):
     def push_message(self, call: "Call", message: bytes) -> None:
         """Send one of several messages."""
 
+    def answer_counted(self, call: "Call", message: bytes) -> None:
+        """Send the answer of a call whose method needs not be told how it ended."""
+
+    def run(self, call: "Call", work: Coroutine[Any, Any, bytes]) -> None:
+        """Answer a call with what its work brings."""
+
+    def flush(self) -> None:
+        """Let everything that was sent leave now."""
+
     def end_call(self, call: "Call", status: Status, sentence: str) -> None:
         """Send no more."""
 
@@ -92,6 +101,8 @@ class Call(Stream):
     """Bytes that are kept for it, and count as such."""
     is_opened: bool = False
     """Messages have been pushed."""
+    headers: bytes = b""
+    """A block of what the answer begins with, after the usual headers."""
     reason: str = ""
     """Why it failed, in one word for the metrics, where that says more than the status."""
     is_over: bool = False

@@ -68,6 +68,10 @@ class Calls(Connection[Call]):
         """Calls that came with a deadline, in what is being read."""
 
     @abstractmethod
+    def flush(self) -> None:
+        """Send what has gathered."""
+
+    @abstractmethod
     def flush_soon(self) -> None:
         """Send what has gathered at the end of this turn."""
 
@@ -164,18 +168,25 @@ class Calls(Connection[Call]):
         assert call.head.method is not None
         try:
             begun = call.head.method.start(call)
-            if begun is None:
-                return
-            if isinstance(begun, bytes):
-                self._answer(call, begun)
-                return
-            waited = begun.send(None)
-        except StopIteration as done:
-            self._answer(call, done.value)
         except Exception as error:  # noqa: BLE001 - a bug ends its call, not the others'
             self._failed(call, error)
+            return
+        if isinstance(begun, bytes):
+            self._answer(call, begun)
+        elif begun is not None:
+            self.run(call, begun)
+
+    def run(self, call: Call, work: Coroutine[Any, Any, bytes]) -> None:
+        """Answer a call with what its work brings: at once, if the work waits for nothing."""
+        try:
+            waited = work.send(None)
+        except StopIteration as done:
+            self._answer(call, done.value)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(call, error)
         else:
-            call.work = self._loop.create_task(self._finish(call, begun, waited))
+            call.work = self._loop.create_task(self._finish(call, work, waited))
+            assert call.head.method is not None
             call.head.method.waits(call)
 
     async def _finish(self, call: Call, work: Coroutine[Any, Any, bytes], waited: object) -> None:
@@ -191,8 +202,18 @@ class Calls(Connection[Call]):
         if call.closed:
             return
         self._tell(call, Status.OK)
+        self._send(call, message)
+
+    def answer_counted(self, call: Call, message: bytes) -> None:
+        """Send the answer of a call whose method needs not be told how it ended."""
+        if call.timer is not None:
+            call.timer.cancel()
+        call.is_over = True
+        self._send(call, message)
+
+    def _send(self, call: Call, message: bytes) -> None:
         body = PREFIX.pack(0, len(message)) + message
-        self.answer(call, grpc_status.ANSWER, body, grpc_status.ENDED)
+        self.answer(call, grpc_status.ANSWER + call.headers, body, grpc_status.ENDED)
         if not call.closed:
             self._keep(call, len(body))
 

@@ -10,13 +10,15 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from modelyard_serving import grpc_service
+from modelyard_serving import grpc_service, receipts
 from modelyard_serving.clock import monotonic
+from modelyard_serving.fast_model import FastModel
 from modelyard_serving.gate import Gate
 from modelyard_serving.grpc_connection import Shared
 from modelyard_serving.grpc_protocol import GrpcProtocol
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.protection import Protection
+from modelyard_serving.receipts import Receipts
 from modelyard_serving.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
@@ -31,15 +33,25 @@ class GrpcServer:
     """One listener and its connections."""
 
     def __init__(
-        self, told: ServeSettings, gate: Gate, metrics: Metrics, shield: Protection
+        self,
+        told: ServeSettings,
+        gate: Gate,
+        metrics: Metrics,
+        shield: Protection,
+        papers: Receipts = receipts.NONE,
     ) -> None:
         self._told = told
+        self._infer = grpc_service.Infer(gate, metrics, papers)
         self._watch = grpc_service.Watch(gate)
-        methods = grpc_service.methods(gate, metrics, self._watch)
+        methods = grpc_service.methods(gate, self._infer, self._watch)
         self._shared: Shared[GrpcProtocol] = Shared(methods, told.limits, shield.access)
         self._certificates = shield.certificates
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+
+    def open(self, model: FastModel) -> None:
+        """Answer with a proven model in the fast way, too, from now on."""
+        self._infer.open(model, share=self._told.coalesce)
 
     async def start(self) -> int:
         """Listen, and return the port.

@@ -3,7 +3,7 @@
 The same model, answers and words as over HTTP, counted in the same metrics.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from typing import Any
@@ -12,18 +12,21 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from modelyard_core import headers
 from modelyard_core.roles import Role
-from modelyard_serving import grpc_messages, protocol
+from modelyard_serving import grpc_messages, grpc_status, protocol
 from modelyard_serving.clock import perf_counter
 from modelyard_serving.errors import InvalidRequest, NotReady, NotServed
+from modelyard_serving.fast_model import FastModel
 from modelyard_serving.gate import DRAINING, Gate
 from modelyard_serving.grpc_calls import Call, Method
 from modelyard_serving.grpc_messages import Writer
 from modelyard_serving.grpc_status import HTTP_CODES, CallFailed, Status
+from modelyard_serving.grpc_together import Together
 from modelyard_serving.grpc_wire import health_pb2 as health
 from modelyard_serving.grpc_wire import inference_pb2 as wire
 from modelyard_serving.inference import Computed, Inference
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.protocol import InferRequest
+from modelyard_serving.receipts import Receipts
 
 SERVICE = "inference.GRPCInferenceService"
 HEALTH = "grpc.health.v1.Health"
@@ -31,6 +34,7 @@ SERVICES = ("", SERVICE)
 """What the health of can be asked; the empty name is the whole process."""
 ROLE = headers.ROLE.encode()
 REQUEST_ID = b"x-request-id"
+RECEIPT = headers.RECEIPT.encode()
 ROLES = {role.value.encode(): role for role in Role}
 
 
@@ -78,26 +82,38 @@ class Infer:
 
     is_open = False
 
-    def __init__(self, gate: Gate, metrics: Metrics) -> None:
+    def __init__(self, gate: Gate, metrics: Metrics, papers: Receipts) -> None:
         self._gate = gate
         self._metrics = metrics
+        self._papers = papers
         self._writer: Writer | None = None
+        self._together: Together | None = None
 
-    async def start(self, call: Call) -> bytes:
-        """Return the answer's message."""
+    def open(self, model: FastModel, *, share: bool) -> None:
+        """Answer what can be answered fast with a proven model from now on."""
+        if not self._papers.enabled:  # the fast way writes no receipts
+            self._together = Together(model, self._metrics, self._run_alone, share=share)
+
+    def start(self, call: Call) -> Coroutine[Any, Any, bytes] | None:
+        """Return what brings the answer's message, or let it come with those of other calls."""
+        together = self._together
+        if together is not None and together.add(call, _role(call), _sample_id(call)):
+            return None
+        return self._answer(call)
+
+    def _run_alone(self, call: Call) -> None:
+        call.sink.run(call, self._answer(call))
+
+    async def _answer(self, call: Call) -> bytes:
         inference = self._gate.inference()
-        metadata = call.head.metadata
-        role = _role(metadata)
-        sample_id = metadata.get(REQUEST_ID)
-        work = _Work(call, inference, self._writer_of(inference))
+        role, sample_id = _role(call), _sample_id(call)
+        work = _Work(call, inference, self._writer_of(inference), self._papers)
         written, rows = await inference.answer(
-            work.read,
-            work.write,
-            call.message_bytes,
-            role,
-            None if sample_id is None else sample_id.decode(errors="replace"),
+            work.read, work.write, call.message_bytes, role, sample_id
         )
         self._metrics.rows(role, rows)
+        if self._together is not None and work.request is not None:
+            self._together.learn(call, work.parsed, work.request)
         return written
 
     def _writer_of(self, inference: Inference) -> Writer:
@@ -113,34 +129,48 @@ class Infer:
     def over(self, call: Call, status: Status) -> None:
         """Count the call."""
         seconds = perf_counter() - call.begun
-        self._metrics.answered(_role(call.head.metadata), HTTP_CODES[status], seconds)
+        self._metrics.answered(_role(call), HTTP_CODES[status], seconds)
         if status is not Status.OK:
             self._metrics.rejected(call.reason or REASONS[status])
         if call.work is not None:
             self._metrics.in_flight.dec()
 
 
-def _role(metadata: Mapping[bytes, bytes]) -> Role:
-    return ROLES.get(metadata.get(ROLE, b""), Role.DIRECT)
+def _role(call: Call) -> Role:
+    return ROLES.get(call.head.metadata.get(ROLE, b""), Role.DIRECT)
+
+
+def _sample_id(call: Call) -> str | None:
+    value = call.head.metadata.get(REQUEST_ID)
+    return None if value is None else value.decode(errors="replace")
 
 
 class _Work:
     """One inference, in whatever thread it is done."""
 
-    def __init__(self, call: Call, inference: Inference, writer: Writer) -> None:
+    def __init__(self, call: Call, inference: Inference, writer: Writer, papers: Receipts) -> None:
         self._call = call
         self._inference = inference
         self._writer = writer
+        self._papers = papers
         self._raw = False
+        self.parsed = wire.ModelInferRequest()
+        self.request: InferRequest | None = None
 
     def read(self) -> InferRequest:
-        message = grpc_messages.parse(self._call.message())
-        self._inference.check_name(message.model_name, message.model_version or None)
-        self._raw = grpc_messages.is_raw(message)
-        return grpc_messages.request(message)
+        self.parsed = parsed = grpc_messages.parse(self._call.message())
+        self._inference.check_name(parsed.model_name, parsed.model_version or None)
+        self._raw = grpc_messages.is_raw(parsed)
+        self.request = grpc_messages.request(parsed)
+        return self.request
 
     def write(self, computed: Computed) -> tuple[bytes, int]:
-        return self._writer.write(computed, raw=self._raw), computed.rows
+        written = self._writer.write(computed, raw=self._raw)
+        if self._papers.enabled:
+            known_as = _sample_id(self._call) or computed.request_id
+            receipt = self._papers.write(self._inference, known_as, computed.scores, written)
+            self._call.headers = grpc_status.field(RECEIPT, receipt.encode())
+        return written, computed.rows
 
 
 class Watch:
@@ -187,7 +217,7 @@ def _health(gate: Gate) -> "health.HealthCheckResponse.ServingStatus":
     return answers.SERVING if gate.is_ready() else answers.NOT_SERVING
 
 
-def methods(gate: Gate, metrics: Metrics, watch: Watch) -> dict[bytes, Method]:
+def methods(gate: Gate, infer: Infer, watch: Watch) -> dict[bytes, Method]:
     """Return the methods by path."""
     described = _Descriptions(gate)
     by_name: dict[str, Method] = {
@@ -196,7 +226,7 @@ def methods(gate: Gate, metrics: Metrics, watch: Watch) -> dict[bytes, Method]:
         f"{SERVICE}/ModelReady": Simple(wire.ModelReadyRequest, described.model_ready),
         f"{SERVICE}/ServerMetadata": Simple(wire.ServerMetadataRequest, described.server),
         f"{SERVICE}/ModelMetadata": Simple(wire.ModelMetadataRequest, described.model),
-        f"{SERVICE}/ModelInfer": Infer(gate, metrics),
+        f"{SERVICE}/ModelInfer": infer,
         f"{HEALTH}/Check": Simple(health.HealthCheckRequest, described.health, True),
         f"{HEALTH}/Watch": watch,
     }

@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 import numpy as np
 
+from modelyard_serving import fast_model
 from modelyard_serving.access import Access, Everybody
 from modelyard_serving.grpc_server import GrpcServer
 from modelyard_serving.grpc_wire import health_pb2 as health
@@ -56,6 +57,7 @@ async def served(bundle, access: Access | None = None, **limits) -> AsyncIterato
         told = replace(serving.settings(bundle, **limits), host="127.0.0.1", grpc_port=0)
         shield = Protection(access or Everybody(), None, ())
         server = GrpcServer(told, http.gate, http.metrics, shield)
+        server.open(fast_model.of(http.inference))
         try:
             yield Served(server, await server.start(), http)
         finally:
