@@ -109,9 +109,10 @@ def read_query(query: Mapping[str, str]) -> tuple[str, int]:
         InvalidRequest: the limit is no whole number of at least 1.
     """
     limit = query.get("limit", str(PAGE))
-    if not limit.isascii() or not limit.isdigit() or int(limit) < 1:
+    is_number = limit.isascii() and limit.isdigit() and len(limit) <= MOST_DIGITS
+    if not is_number or int(limit) < 1:
         raise InvalidRequest(f"limit={limit[:80]!r} is not a whole number of at least 1")
-    return query.get("since", ""), min(PAGE, int(limit[:MOST_DIGITS]))
+    return query.get("since", ""), min(PAGE, int(limit))
 
 
 def _answered(request_id: str, role: Role, at: datetime, scores: Array) -> Answered:

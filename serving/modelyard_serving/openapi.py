@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from modelyard_core import headers
 from modelyard_core.signature import Signature
-from modelyard_serving import protocol, tensor_schemas
+from modelyard_serving import codec, protocol, tensor_schemas
 from modelyard_serving.tensor_schemas import Schema
 
 JSON = "application/json"
@@ -200,46 +200,45 @@ def _stats(service: Service) -> Schema:
 
 
 def _infer(service: Service, name: str) -> dict[str, Any]:
-    example = {"one_row": {"value": tensor_schemas.example(service.signature)}}
-    length = _header("Bytes of the JSON before the binary tensors.")
     answer = {
         JSON: {"schema": {"$ref": "#/components/schemas/Answer"}},
         BINARY: {"schema": {"description": "JSON, and binary tensors after it."}},
     }
     operation = _operation(name, "Ask the model", answer, tuple(ERRORS))
-    receipt = {
-        "description": "Proof of what was answered, where the server was given a key to sign with.",
-        "schema": {"type": "string"},
-    }
     operation["responses"]["200"]["headers"] = {
-        protocol.JSON_LENGTH: length,
-        headers.RECEIPT: receipt,
+        protocol.JSON_LENGTH: _header("Bytes of the JSON before the binary tensors."),
+        headers.RECEIPT: {
+            "description": "Proof of the answer, where the server was given a key to sign with.",
+            "schema": {"type": "string"},
+        },
     }
     return {
         **operation,
+        # The header of binary tensors is no parameter: it says what the body is, and a schema
+        # cannot say that a body is of another kind where a header is there.
         "description": f"{INFER_TEXT}\nAt most {service.max_rows} rows.",
         "parameters": [
-            {
-                "name": protocol.JSON_LENGTH,
-                "in": "header",
-                "description": "Bytes of the JSON where binary tensors follow it.",
-                "schema": _count(),
-            },
             {
                 "name": "x-request-id",
                 "in": "header",
                 "description": "Names the request; its copies carry the same.",
                 "schema": {"type": "string"},
-            },
+            }
         ],
-        "requestBody": {
-            "required": True,
-            "content": {
-                JSON: {"schema": {"$ref": "#/components/schemas/Request"}, "examples": example},
-                BINARY: {"schema": {"description": "JSON, and binary tensors after it."}},
-            },
-        },
+        "requestBody": {"required": True, "content": _bodies(service.signature)},
     }
+
+
+def _bodies(signature: Signature) -> dict[str, Any]:
+    bodies: dict[str, Any] = {
+        BINARY: {"schema": {"description": "JSON, and binary tensors after it."}}
+    }
+    if all(tensor.datatype in codec.JSON_TYPES for tensor in signature.inputs):
+        bodies[JSON] = {
+            "schema": {"$ref": "#/components/schemas/Request"},
+            "examples": {"one_row": {"value": tensor_schemas.example(signature)}},
+        }
+    return bodies
 
 
 def _observation() -> dict[str, Any]:

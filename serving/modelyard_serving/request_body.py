@@ -22,7 +22,7 @@ async def read(request: "Request", limit: int) -> bytes:
     if encoding and encoding not in packing.PREFERRED:
         raise UnsupportedEncoding(f"content encoding {encoding!r} is not gzip or deflate")
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
+    if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     pieces = []
     size = 0

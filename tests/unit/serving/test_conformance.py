@@ -329,6 +329,11 @@ async def test_what_is_not_there_is_said_in_json(rain, method, path, code, sente
     assert ("allow" in answer.headers) is (code == 405)
 
 
+@pytest.mark.parametrize("limit", ["0", "-1", "1.5", "x", "", "²", "9" * 5000])
+async def test_a_limit_that_is_no_number_is_refused(rain, limit):
+    check_error(await rain.http.get("/v1/answers", params={"limit": limit}), 400, "^limit=")
+
+
 async def test_without_a_model_nothing_but_health_and_metrics_answers(rain_bundle):
     gate, metrics = Gate(), Metrics("rain", "1", "", "")
     async with serving.client(gate, metrics, Limits()) as http:

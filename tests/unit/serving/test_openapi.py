@@ -165,6 +165,20 @@ def test_tensors_of_every_kind_have_a_schema():
     assert not takes(2, [["a"]])
 
 
+@pytest.mark.parametrize(
+    ("datatype", "kinds"),
+    [
+        pytest.param("FP32", {"application/json", "application/octet-stream"}, id="fp32"),
+        pytest.param("BF16", {"application/octet-stream"}, id="half-floats"),
+    ],
+)
+def test_only_bodies_that_the_model_can_take_are_described(datatype, kinds):
+    signature = Signature("Regression", (Tensor("x", datatype, (-1,)),), (), score="")
+    paths = openapi.document(openapi.Service("rain", "1", "", signature, 1, "0"))["paths"]
+
+    assert set(paths[INFER]["post"]["requestBody"]["content"]) == kinds
+
+
 def test_names_are_quoted_in_paths():
     signature = Signature("Regression", (Tensor("x", "FP32", (-1,)),), (), score="")
     paths = openapi.document(openapi.Service("a b", "1/2", "", signature, 1, "0"))["paths"]
