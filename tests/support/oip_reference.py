@@ -36,6 +36,8 @@ DTYPES: dict[str, Any] = {
 DATATYPES = {*DTYPES, "BYTES"}
 JSON_FLOATS = ("FP32", "FP64")
 HALVES = ("FP16", "BF16")
+LARGEST_EMPTY = 1 << 24
+"""What the sizes of an empty tensor may multiply to beside its zeros."""
 UNSUPPORTED = ("classification", "shared_memory_region")
 
 
@@ -153,6 +155,7 @@ class Reference:
         _need(isinstance(datatype, str) and datatype in DATATYPES, "datatype")
         _need(isinstance(shape, list) and all(type(size) is int for size in shape), "shape")
         _need(all(size >= 0 for size in shape), "negative size")
+        _need(prod(filter(None, shape)) <= LARGEST_EMPTY or 0 not in shape, "a vast empty tensor")
         parameters = _parameters(tensor)
         found = next((i for i in self.model.inputs if i.name == name), None)
         _need(found is not None and found.datatype == datatype, "the model's input")
@@ -229,7 +232,12 @@ def to_bytes(datatype: str, array: Any) -> bytes:
     if datatype == "BYTES":
         texts = [text.encode() for text in array.flatten()]
         return b"".join(struct.pack("<I", len(text)) + text for text in texts)
-    return bytes(np.asarray(array).astype(DTYPES[datatype]).tobytes())
+    if datatype == "BF16" and array.dtype == np.float32:
+        # By its bits: a cast would give every NaN the same ones.
+        return b"".join(value.tobytes()[2:] for value in array.flatten())
+    if array.dtype == object:
+        array = array.astype(DTYPES[datatype])
+    return bytes(array.tobytes())
 
 
 def _with_wide_halves(model: RandomModel) -> bytes:

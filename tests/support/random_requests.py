@@ -67,7 +67,7 @@ def draw(dice: Random, model: RandomModel) -> Request:
     """Return any request to the model; more than half of them are right."""
     if len(model.inputs) == 1 and dice.random() < RAW:
         return _raw(dice, model)
-    draft = dice.choice((_usual, _right))(dice, model)
+    draft = dice.choice((_usual, _usual, _right))(dice, model)
     for _ in range(dice.choice((0, 0, 0, 0, 0, 0, 1, 1, 1, 2))):
         dice.choice(CHANGES)(dice, draft, model)
     return draft.request()
@@ -84,7 +84,7 @@ def _raw(dice: Random, model: RandomModel) -> Request:
 
 def _usual(dice: Random, model: RandomModel) -> _Draft:
     """Return what clients send: JSON where there can be, in the model's order, all outputs."""
-    draft = _tensors(dice, model.inputs, binary=0)
+    draft = _tensors(dice, model.inputs, binary=0, nested=0)
     if any(tensor.datatype in HALVES for tensor in model.signature.outputs):
         draft.document["parameters"] = {"binary_data_output": True}
     if dice.choice((True, False)):
@@ -94,7 +94,7 @@ def _usual(dice: Random, model: RandomModel) -> _Draft:
 
 def _right(dice: Random, model: RandomModel) -> _Draft:
     inputs = dice.sample(model.inputs, len(model.inputs))
-    draft = _tensors(dice, inputs, binary=dice.choice((RAW, RAW, RAW, RAW, 1)))
+    draft = _tensors(dice, inputs, binary=dice.choice((RAW, RAW, RAW, RAW, 1)), nested=0.5)
     draft.ascii_only = dice.choice((True, False))
     draft.indent = dice.choice((None, None, 1))
     _ask(dice, draft, model)
@@ -103,8 +103,8 @@ def _right(dice: Random, model: RandomModel) -> _Draft:
     return draft
 
 
-def _tensors(dice: Random, inputs: Sequence[Input], *, binary: float) -> _Draft:
-    """Return a request with these inputs, a share of them as bytes."""
+def _tensors(dice: Random, inputs: Sequence[Input], *, binary: float, nested: float) -> _Draft:
+    """Return a request with these inputs, some of them as bytes and some nested."""
     named: dict[str | None, int] = {}
     draft = _Draft({"inputs": []})
     for tensor in inputs:
@@ -122,7 +122,7 @@ def _tensors(dice: Random, inputs: Sequence[Input], *, binary: float) -> _Draft:
             told["parameters"] = {"binary_data_size": len(raw)}
             draft.json_length = AUTO
         else:
-            told["data"] = dice.choice((array, array.reshape(-1))).tolist()
+            told["data"] = (array if dice.random() < nested else array.reshape(-1)).tolist()
         draft.document["inputs"].append(told)
     return draft
 
@@ -140,7 +140,10 @@ def _array(
 ) -> np.ndarray[Any, Any]:
     values = [_value(dice, datatype, for_json=for_json) for _ in range(prod(shape))]
     if datatype != "BYTES" and not for_json:
-        return np.array(values, dtype=DTYPES[datatype]).reshape(shape)
+        dtype = np.dtype(DTYPES[datatype])
+        return np.frombuffer(b"".join(dtype.type(v).tobytes() for v in values), dtype).reshape(
+            shape
+        )
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array.reshape(shape)
