@@ -6,6 +6,7 @@ those of every less busy one.
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,14 +58,23 @@ def hash_of(request_id: str) -> int:
     True
     """
     # The factor is odd, so different hashes stay different; alone, a CRC of counted ids is lumpy.
-    return zlib.crc32(request_id.encode()) * 0x9E3779B1 % HASHES
+    return zlib.crc32(request_id.encode("utf-8", "replace")) * 0x9E3779B1 % HASHES
 
 
-def is_kept(request_id: str, level: int) -> bool:
-    """Return whether a process that keeps one of 2^level requests keeps this one.
+def chosen(ids: Sequence[str | None], level: int) -> list[int]:
+    """Return the places of the requests that a process keeps which keeps one of 2^level.
 
-    >>> [is_kept("r-1", level) for level in (0, 32)]
-    [True, False]
+    >>> chosen(["r-1", None, "r-2"], 0)
+    [0, 2]
     """
-    is_plain = request_id.isascii() and request_id.isprintable()
-    return is_plain and 0 < len(request_id) <= ID_LENGTH and hash_of(request_id) < HASHES >> level
+    limit = HASHES >> level
+    # Most are turned down by their hash, so that comes first.
+    return [
+        place
+        for place, each in enumerate(ids)
+        if each is not None and hash_of(each) < limit and _is_plain(each)
+    ]
+
+
+def _is_plain(request_id: str) -> bool:
+    return 0 < len(request_id) <= ID_LENGTH and request_id.isascii() and request_id.isprintable()

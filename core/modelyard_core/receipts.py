@@ -42,7 +42,8 @@ class Receipt:
     scores: tuple[float | None, ...]
     """Of the first rows, as in `answers`."""
     content: str
-    """SHA-256 of the answer, in hexadecimal: over HTTP of the body as it was before packing."""
+    """SHA-256 of the answer, in hexadecimal: over HTTP of the body as it was before packing, over
+    gRPC of the message."""
     classes: tuple[int, ...] | None = None
 
 

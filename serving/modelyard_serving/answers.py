@@ -5,7 +5,7 @@ Filled when the recorder counts, so not on a request's way; on the event loop's 
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -52,9 +52,9 @@ class Ring:
             self._level = max(0, self._level - max(0, seconds))
         self._this_second = 0
 
-    def chooses(self, request_id: str) -> bool:
-        """Return whether a request with this id is to be kept now."""
-        return answers.is_kept(request_id, self._level)
+    def chosen(self, ids: Sequence[str | None]) -> list[int]:
+        """Return the places of the requests that are to be kept now."""
+        return answers.chosen(ids, self._level)
 
     def add(self, request_id: str, role: Role, scores: Array) -> None:
         """Keep one request's answer; `scores` is the model's score output for its rows."""

@@ -85,7 +85,7 @@ class Receipts:
         """Return the receipt of one answer; only where receipts are `enabled`.
 
         `scores` is the model's score output for the request's rows, `content` the answer's body
-        before it is packed; over gRPC, the raw contents of the outputs one after the other.
+        before it is packed, or its message.
         """
         assert self.enabled
         values, classes = shown(scores)

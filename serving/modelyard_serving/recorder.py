@@ -9,7 +9,10 @@ reset, so any number of readers may come and miss.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from itertools import accumulate
+from typing import Protocol
+
+import msgspec
 
 from modelyard_core.answers import Answers
 from modelyard_core.reference import Profile
@@ -39,7 +42,7 @@ class Scheduler(Protocol):
     def __call__(self, seconds: float, callback: Callable[[], None], /) -> object: ...
 
 
-class _Waiting(NamedTuple):
+class _Waiting(msgspec.Struct, frozen=True, gc=False):
     """Requests of one role that ran together and are not counted yet."""
 
     role: Role
@@ -156,7 +159,7 @@ class Recorder:
     def _remember(self, entry: _Waiting) -> None:
         if self._left_out:  # what is not counted is not kept either: an image, say
             used = {name: entry.feeds[name] for name in self._columns.inputs}
-            entry = entry._replace(feeds=used)
+            entry = msgspec.structs.replace(entry, feeds=used)
         if not self._waiting:
             self._later(FOLD_AFTER_SECONDS, self._count_piece)
         self._waiting.append(entry)
@@ -197,12 +200,14 @@ class Recorder:
         return taken
 
     def _sample(self, entry: _Waiting) -> None:
-        begin = 0
-        rows_of_each = entry.rows_of_each or (1,) * len(entry.ids)
-        for request_id, rows in zip(entry.ids, rows_of_each, strict=True):
-            if request_id and self._ring.chooses(request_id):
-                self._ring.add(request_id, entry.role, entry.scores[begin : begin + rows])
-            begin += rows
+        """Keep the answers that their ids choose: few, so the others must cost little."""
+        kept = self._ring.chosen(entry.ids)
+        if not kept:
+            return
+        begin = list(accumulate(entry.rows_of_each or (1,) * len(entry.ids), initial=0))
+        for at in kept:
+            scores = entry.scores[begin[at] : begin[at + 1]]
+            self._ring.add(entry.ids[at] or "", entry.role, scores)
 
     def snapshot(self, at: datetime) -> Sketch:
         """Return the counts of everything recorded before this call."""

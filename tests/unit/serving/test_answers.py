@@ -26,7 +26,7 @@ SCORES = np.array([[0.75, 0.25]], np.float32)
 def offer(ring, ids, role=Role.STABLE, now=NOON):
     ring.begin(now)
     for each in ids:
-        if ring.chooses(each):
+        if ring.chosen([each]):
             ring.add(each, role, SCORES)
 
 
@@ -82,7 +82,7 @@ def test_nothing_is_kept_where_that_is_off():
 
 @pytest.mark.parametrize("odd", ["", "x" * 129, "zweiä", "a\nb", "\ud800"])
 def test_an_odd_id_is_never_kept(odd):
-    assert not kept.is_kept(odd, 0)
+    assert kept.chosen([odd, None], 0) == []
 
 
 @settings(max_examples=50)
@@ -184,7 +184,9 @@ async def test_answers_are_read_from_where_the_last_page_ended(rain):
     assert rest.headers["content-type"] == "application/vnd.msgpack"
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=x", "limit=1.5", "since=x"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=-1", "limit=x", "limit=1.5", f"limit={'9' * 40}", "since=x"]
+)
 async def test_a_query_that_means_nothing_is_refused(rain, query):
     answer = await rain.http.get(f"/v1/answers?{query}")
 
@@ -192,8 +194,5 @@ async def test_a_query_that_means_nothing_is_refused(rain, query):
     assert set(answer.json()) == {"error"}
 
 
-async def test_a_page_has_an_end(rain):
-    answer = await rain.http.get(f"/v1/answers?limit={'9' * 40}")
-
-    assert answer.status_code == 200
-    assert answers.read_query({"limit": "9" * 40}) == ("", answers.PAGE)
+def test_a_page_has_an_end():
+    assert answers.read_query({"limit": "9" * 18}) == ("", answers.PAGE)
