@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper
 
 from modelyard_core.signature import Signature, Tensor
 from support import bundles, onnx_models, serving
+from support.ports import free_port
 
 SCRIPTS = Path(__file__).parent / "scripts"
 PATIENCE_SECONDS = 120
@@ -52,14 +54,33 @@ def ask(pytestconfig) -> Ask:
     return run
 
 
-def _serve(folder: Path, model: bytes, signature: Signature) -> Iterator[serving.Program]:
-    bundle = bundles.write(folder / "model", model, signature, onnx_models.EMPTY_PROFILE)
-    with serving.program(bundle) as program:
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server, as clients are told about it."""
+
+    url: str
+    http: str
+    """Host and port."""
+    grpc: str
+    """Host and port."""
+
+    def address(self, transport: str) -> str:
+        """Return host and port for one of tritonclient's transports."""
+        return self.grpc if transport.startswith("grpc") else self.http
+
+
+def _run(bundle: bundles.Bundle) -> Iterator[Server]:
+    port = free_port()
+    with serving.program(bundle, GRPC_PORT=port) as program:
         program.wait_for("ready")
-        yield program
+        yield Server(program.url, f"127.0.0.1:{program.port}", f"127.0.0.1:{port}")
 
 
-def _echoing(folder: Path, datatypes: Sequence[str]) -> Iterator[serving.Program]:
+def _serve(folder: Path, model: bytes, signature: Signature) -> Iterator[Server]:
+    yield from _run(bundles.write(folder / "model", model, signature, onnx_models.EMPTY_PROFILE))
+
+
+def _echoing(folder: Path, datatypes: Sequence[str]) -> Iterator[Server]:
     """Serve a model that answers what it is given; the last datatype is its score."""
     inputs = tuple(Tensor(f"x_{datatype}", datatype, (-1, 2)) for datatype in datatypes)
     outputs = tuple(Tensor(f"y_{datatype}", datatype, (-1, 2)) for datatype in datatypes)
@@ -70,25 +91,25 @@ def _echoing(folder: Path, datatypes: Sequence[str]) -> Iterator[serving.Program
 
 
 @pytest.fixture(scope="session")
-def zoo(tmp_path_factory) -> Iterator[serving.Program]:
+def zoo(tmp_path_factory) -> Iterator[Server]:
     """A model that answers what it is given, in every datatype of JSON."""
     yield from _echoing(tmp_path_factory.mktemp("zoo"), DATATYPES)
 
 
 @pytest.fixture(scope="session")
-def half(tmp_path_factory) -> Iterator[serving.Program]:
+def half(tmp_path_factory) -> Iterator[Server]:
     """The same for half floats, which only binary tensors can carry."""
     yield from _echoing(tmp_path_factory.mktemp("half"), ("FP16",))
 
 
 @pytest.fixture(scope="session")
-def halves(tmp_path_factory) -> Iterator[serving.Program]:
+def halves(tmp_path_factory) -> Iterator[Server]:
     """The same with bfloat16, which not every client knows."""
     yield from _echoing(tmp_path_factory.mktemp("halves"), ("FP16", "BF16"))
 
 
 @pytest.fixture(scope="session")
-def total(tmp_path_factory) -> Iterator[serving.Program]:
+def total(tmp_path_factory) -> Iterator[Server]:
     """A model that adds three integers: the one that MLServer's own requests are for."""
     inputs = (Tensor("input-0", "INT32", (-1, 3)),)
     outputs = (Tensor("total", "INT32", (-1, 1)),)
@@ -100,12 +121,9 @@ def total(tmp_path_factory) -> Iterator[serving.Program]:
 
 
 @pytest.fixture(scope="session")
-def rain(tmp_path_factory) -> Iterator[serving.Program]:
+def rain(tmp_path_factory) -> Iterator[Server]:
     """The rain classifier: a column for each feature."""
-    bundle = bundles.write(tmp_path_factory.mktemp("rain") / "model")
-    with serving.program(bundle) as program:
-        program.wait_for("ready")
-        yield program
+    yield from _run(bundles.write(tmp_path_factory.mktemp("rain") / "model"))
 
 
 def _named(tensors):

@@ -1,4 +1,4 @@
-"""MLServer's codecs and types around a plain HTTP client: `mlserver_codecs.py URL case…`.
+"""MLServer's codecs around a plain HTTP client and its gRPC stub: `… URL GRPC_ADDRESS case…`.
 
 MLServer has no client of its own: people build its requests with its codecs and post them, as its
 own tests do.  `zoo` echoes every datatype, `sum` adds three INT32 of `input-0`, `rain` takes a
@@ -9,12 +9,16 @@ import asyncio
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
+import grpc
 import numpy as np
 import pandas as pd
 from cases import MODEL, ZOO, same, told
 from mlserver.codecs import NumpyCodec, NumpyRequestCodec, PandasCodec, StringCodec
+from mlserver.grpc.converters import ModelInferRequestConverter, ModelInferResponseConverter
+from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 from mlserver.types import (
     Datatype,
     InferenceRequest,
@@ -25,7 +29,7 @@ from mlserver.types import (
     RequestOutput,
 )
 
-url, *wanted = sys.argv[1:]
+url, grpc_address, *wanted = sys.argv[1:]
 
 
 def get(path: str) -> bytes:
@@ -42,13 +46,20 @@ def infer(request: InferenceRequest, model: str = MODEL) -> InferenceResponse:
         return InferenceResponse.model_validate_json(answer.read())
 
 
+def infer_grpc(request: InferenceRequest) -> InferenceResponse:
+    sent = ModelInferRequestConverter.from_types(request, model_name=MODEL, model_version=None)
+    with grpc.insecure_channel(grpc_address) as channel:
+        answer = GRPCInferenceServiceStub(channel).ModelInfer(sent)
+    return ModelInferResponseConverter.to_types(answer)
+
+
 async def metadata() -> Any:
     server = MetadataServerResponse.model_validate_json(get("/v2"))
     model = MetadataModelResponse.model_validate_json(get(f"/v2/models/{MODEL}"))
     return [server.name, model.name, model.platform, len(model.inputs), len(model.outputs)]
 
 
-async def codecs() -> list[str]:
+async def codecs(send: Callable[[InferenceRequest], InferenceResponse]) -> list[str]:
     """Send every datatype as the codecs write it and name what came back changed."""
     inputs = [
         StringCodec.encode_input(f"x_{name}", [str(cell) for cell in array.flat])
@@ -58,7 +69,7 @@ async def codecs() -> list[str]:
     ]
     for tensor in inputs:
         tensor.shape = [2, 2]
-    response = infer(InferenceRequest(id="a-7", inputs=inputs))
+    response = send(InferenceRequest(id="a-7", inputs=inputs))
     if response.id != "a-7":
         raise ValueError(f"the answer's id is {response.id!r}")
     return [output.name for output in response.outputs if not came_back(output)]
@@ -66,7 +77,7 @@ async def codecs() -> list[str]:
 
 def came_back(output: Any) -> bool:
     sent = ZOO[output.name.removeprefix("y_")]
-    if output.datatype == Datatype.BYTES:
+    if Datatype(output.datatype) == Datatype.BYTES:
         return StringCodec.decode_output(output) == list(sent.flat)
     return same(sent, NumpyCodec.decode_output(output))
 
@@ -124,7 +135,8 @@ async def invalid_datatype() -> str:
 
 CASES = {
     "metadata": metadata,
-    "codecs": codecs,
+    "codecs": lambda: codecs(infer),
+    "codecs over gRPC": lambda: codecs(infer_grpc),
     "one tensor": one_tensor,
     "nested": nested,
     "request codec": request_codec,
