@@ -7,21 +7,20 @@ longer becomes a task, and the connection goes on.
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import Coroutine, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Generator
 from functools import partial
 from types import coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from modelyard_serving import grpc_status
-from modelyard_serving.access import HEADER, REFUSAL, Access
+from modelyard_serving.access import HEADER, REFUSAL
 from modelyard_serving.clock import monotonic, perf_counter
-from modelyard_serving.grpc_calls import PREFIX, UNKNOWN, Call, CallHead, Method, interpret
+from modelyard_serving.grpc_calls import PREFIX, UNKNOWN, Call, CallHead, interpret
+from modelyard_serving.grpc_shared import Shared
 from modelyard_serving.grpc_status import Refusal, Status
 from modelyard_serving.http2 import Connection
 from modelyard_serving.http2_frames import Code
 from modelyard_serving.http2_headers import Head, HeaderBlocks
-from modelyard_serving.settings import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -29,25 +28,6 @@ NO_ROOM = "as many bytes wait here as may wait; try again"
 UNWANTED_BYTES = 16 * 1024
 """How much of the body of a refused call is taken before it is broken off."""
 CROWDED = "too many connections; try again"
-C = TypeVar("C")
-
-
-@dataclass(slots=True)
-class Shared(Generic[C]):
-    """What all connections of one listener share."""
-
-    methods: Mapping[bytes, Method]
-    limits: Limits
-    access: Access
-    connections: set[C] = field(default_factory=set)
-    held: int = 0
-    """Bytes of messages, and of answers that wait for a window."""
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """A connection has ended, or takes no new calls any more."""
-
-    def crowd(self) -> float:
-        """Return how many times as many connections there are as there may be."""
-        return len(self.connections) / self.limits.max_connections
 
 
 class Calls(Connection[Call]):

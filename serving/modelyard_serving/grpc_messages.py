@@ -158,6 +158,12 @@ class Writer:
             return self._write(computed.request_id, asked, None)
         return self._write(computed.request_id, asked, contents)
 
+    def content(self, computed: Computed) -> bytes:
+        """Return the elements of an answer's outputs one after the other, raw."""
+        names = [output.name for output in computed.outputs]
+        arrays = computed.arrays
+        return b"".join(binary.encode(self._datatypes[name], arrays[name]) for name in names)
+
     def _write(
         self,
         request_id: str | None,

@@ -1,10 +1,13 @@
 """A connection of gRPC over a transport: read in turns, written in one piece, closed when it is over."""
 
 import asyncio
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from modelyard_serving.clock import monotonic
-from modelyard_serving.grpc_connection import Calls, Shared
+from modelyard_serving.grpc_connection import Calls
+
+if TYPE_CHECKING:
+    from modelyard_serving.grpc_shared import Shared
 
 SLICE_BYTES = 16 * 1024
 TURN_SECONDS = 0.005

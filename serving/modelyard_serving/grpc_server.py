@@ -9,17 +9,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from modelyard_serving import grpc_service, receipts
+from modelyard_serving import receipts
 from modelyard_serving.clock import monotonic
-from modelyard_serving.fast_model import FastModel
 from modelyard_serving.gate import Gate
-from modelyard_serving.grpc_connection import Shared
-from modelyard_serving.grpc_protocol import GrpcProtocol
+from modelyard_serving.grpc_shared import Shared
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.protection import Protection
 from modelyard_serving.receipts import Receipts
 from modelyard_serving.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from modelyard_serving.fast_model import FastModel
+    from modelyard_serving.grpc_protocol import GrpcProtocol
+    from modelyard_serving.grpc_service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +45,43 @@ class GrpcServer:
         papers: Receipts = receipts.NONE,
     ) -> None:
         self._told = told
-        self._infer = grpc_service.Infer(gate, metrics, papers)
-        self._watch = grpc_service.Watch(gate)
-        methods = grpc_service.methods(gate, self._infer, self._watch)
-        self._shared: Shared[GrpcProtocol] = Shared(methods, told.limits, shield.access)
+        self._gate = gate
+        self._metrics = metrics
+        self._papers = papers
+        self._model: FastModel | None = None
+        self._service: Service | None = None
+        self._protocol: type[GrpcProtocol] | None = None
+        self._shared: Shared[GrpcProtocol] = Shared({}, told.limits, shield.access)
         self._certificates = shield.certificates
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def open(self, model: FastModel) -> None:
+    def open(self, model: "FastModel") -> None:
         """Answer with a proven model in the fast way, too, from now on."""
-        self._infer.open(model, share=self._told.coalesce)
+        self._model = model
+        if self._service is not None:
+            self._service.infer.open(model, share=self._told.coalesce)
+
+    async def prepare(self) -> None:
+        """Be ready for the first connection; in a thread, for the most part."""
+        if self._service is None:
+            await asyncio.to_thread(_import)
+            self._serve()
+
+    def _serve(self) -> None:
+        """Answer calls from now on."""
+        if self._service is not None:
+            return
+        service, self._protocol = _import()
+        self._service = service(self._gate, self._metrics, self._papers)
+        self._shared.methods = self._service.methods
+        if self._model is not None:
+            self._service.infer.open(self._model, share=self._told.coalesce)
+
+    def _connect(self) -> "GrpcProtocol":
+        self._serve()
+        assert self._protocol is not None
+        return self._protocol(self._shared)
 
     async def start(self) -> int:
         """Listen, and return the port.
@@ -61,7 +91,7 @@ class GrpcServer:
         """
         told, certificates = self._told, self._certificates
         self._listener = await asyncio.get_running_loop().create_server(
-            lambda: GrpcProtocol(self._shared),
+            self._connect,
             told.host,
             told.grpc_port,
             ssl=None if certificates is None else certificates.context(ALPN),
@@ -74,7 +104,7 @@ class GrpcServer:
 
     def drain(self) -> None:
         """Tell that this process is not ready any more, and ask the clients to leave."""
-        self._watch.update()
+        self._tell_watchers()
         for connection in list(self._shared.connections):
             connection.announce_leaving()
             connection.flush()
@@ -91,7 +121,8 @@ class GrpcServer:
                 connection.flush()
         known = min(end, monotonic() + GOODBYE_SECONDS)
         await self._until(lambda: all(each.leaving for each in connections), known)
-        self._watch.close()
+        if self._service is not None:
+            self._service.watch.close()
         for connection in list(connections):
             connection.leave()
             connection.flush()
@@ -106,6 +137,10 @@ class GrpcServer:
                     changed.clear()
                     await changed.wait()
 
+    def _tell_watchers(self) -> None:
+        if self._service is not None:
+            self._service.watch.update()
+
     def _end(self) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -115,7 +150,18 @@ class GrpcServer:
     def _sweep(self) -> None:
         """Look after everything that takes its time."""
         now = monotonic()
-        self._watch.update()
+        self._tell_watchers()
         for connection in list(self._shared.connections):
             connection.check(now)
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+
+def _import() -> "tuple[type[Service], type[GrpcProtocol]]":
+    """Return what answers calls, and what speaks with clients.
+
+    Importing the messages and the compression of headers costs more than the rest of this room.
+    """
+    from modelyard_serving.grpc_protocol import GrpcProtocol
+    from modelyard_serving.grpc_service import Service
+
+    return Service, GrpcProtocol

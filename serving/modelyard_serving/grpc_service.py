@@ -168,7 +168,8 @@ class _Work:
         written = self._writer.write(computed, raw=self._raw)
         if self._papers.enabled:
             known_as = _sample_id(self._call) or computed.request_id
-            receipt = self._papers.write(self._inference, known_as, computed.scores, written)
+            content = self._writer.content(computed)
+            receipt = self._papers.write(self._inference, known_as, computed.scores, content)
             self._call.headers = grpc_status.field(RECEIPT, receipt.encode())
         return written, computed.rows
 
@@ -217,20 +218,25 @@ def _health(gate: Gate) -> "health.HealthCheckResponse.ServingStatus":
     return answers.SERVING if gate.is_ready() else answers.NOT_SERVING
 
 
-def methods(gate: Gate, infer: Infer, watch: Watch) -> dict[bytes, Method]:
-    """Return the methods by path."""
-    described = _Descriptions(gate)
-    by_name: dict[str, Method] = {
-        f"{SERVICE}/ServerLive": Simple(wire.ServerLiveRequest, described.server_live, True),
-        f"{SERVICE}/ServerReady": Simple(wire.ServerReadyRequest, described.server_ready, True),
-        f"{SERVICE}/ModelReady": Simple(wire.ModelReadyRequest, described.model_ready),
-        f"{SERVICE}/ServerMetadata": Simple(wire.ServerMetadataRequest, described.server),
-        f"{SERVICE}/ModelMetadata": Simple(wire.ModelMetadataRequest, described.model),
-        f"{SERVICE}/ModelInfer": infer,
-        f"{HEALTH}/Check": Simple(health.HealthCheckRequest, described.health, True),
-        f"{HEALTH}/Watch": watch,
-    }
-    return {f"/{name}".encode(): method for name, method in by_name.items()}
+class Service:
+    """Both services of one process."""
+
+    def __init__(self, gate: Gate, metrics: Metrics, papers: Receipts) -> None:
+        self.infer = Infer(gate, metrics, papers)
+        self.watch = Watch(gate)
+        told = _Descriptions(gate)
+        by_name: dict[str, Method] = {
+            f"{SERVICE}/ServerLive": Simple(wire.ServerLiveRequest, told.server_live, True),
+            f"{SERVICE}/ServerReady": Simple(wire.ServerReadyRequest, told.server_ready, True),
+            f"{SERVICE}/ModelReady": Simple(wire.ModelReadyRequest, told.model_ready),
+            f"{SERVICE}/ServerMetadata": Simple(wire.ServerMetadataRequest, told.server),
+            f"{SERVICE}/ModelMetadata": Simple(wire.ModelMetadataRequest, told.model),
+            f"{SERVICE}/ModelInfer": self.infer,
+            f"{HEALTH}/Check": Simple(health.HealthCheckRequest, told.health, True),
+            f"{HEALTH}/Watch": self.watch,
+        }
+        self.methods = {f"/{name}".encode(): method for name, method in by_name.items()}
+        """By path."""
 
 
 class _Descriptions:

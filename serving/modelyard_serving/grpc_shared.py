@@ -1,0 +1,32 @@
+"""What the connections of one listener share; imports nothing that is not needed to listen."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from modelyard_serving.access import Access
+from modelyard_serving.settings import Limits
+
+if TYPE_CHECKING:
+    from modelyard_serving.grpc_calls import Method
+
+C = TypeVar("C")
+
+
+@dataclass(slots=True)
+class Shared(Generic[C]):
+    """What all connections of one listener share."""
+
+    methods: Mapping[bytes, "Method"]
+    limits: Limits
+    access: Access
+    connections: set[C] = field(default_factory=set)
+    held: int = 0
+    """Bytes of messages, and of answers that wait for a window."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """A connection has ended, or takes no new calls any more."""
+
+    def crowd(self) -> float:
+        """Return how many times as many connections there are as there may be."""
+        return len(self.connections) / self.limits.max_connections
