@@ -20,8 +20,9 @@ from bench.serving.servers import KINDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from bench.serving.options import Options
     from bench.serving.rounds import Cell, Pair, Reading
-    from bench.serving.session import Options, Session
+    from bench.serving.session import Session
 
 MANY, SOME = 64, 16
 RAW = "raw onnxruntime"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from hack.terminal import Failure, say, step
 
 from bench.serving import cases, environments, load, machine, quote, report, servers
-from bench.serving.session import Options, Session
+from bench.serving.options import Options
+from bench.serving.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

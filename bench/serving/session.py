@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bench.serving.load import Generator, Job
     from bench.serving.models import Model
+    from bench.serving.options import Options
     from bench.serving.report import Row
     from bench.serving.requests import Question
     from bench.serving.rounds import Cell, Pair
@@ -29,21 +30,6 @@ MODELS = {
 }
 DISTINCT = {1: 32, 64: 8, 1024: 4}
 """Distinct requests by their number of rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How long and what."""
-
-    rounds: int = 5
-    seconds: float = 1.5
-    starts: int = 3
-    only: tuple[str, ...] = ()
-    """Names of servers; empty for all."""
-
-    def wants(self, name: str) -> bool:
-        """Return whether a server is to be measured."""
-        return not self.only or name in self.only
 
 
 @dataclass(slots=True)
