@@ -6,6 +6,7 @@ import json
 import os
 
 from hack import caches, programs
+from hack.images import build
 from hack.terminal import Failure, step
 
 NAME = "modelyard"
@@ -36,7 +37,11 @@ def install(arguments: list[str]) -> None:
             "--force-conflicts",
             "--wait",
             f"--timeout={READY_WITHIN}",
-            *(f"--set=images.{room}={reference}" for room, reference in images.items()),
+            *(
+                f"--set=images.{room}={reference}"
+                for room, reference in images.items()
+                if room not in build.FOR_USERS
+            ),
             *arguments,
         )
 

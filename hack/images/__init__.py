@@ -1,1 +1,1 @@
-"""The images: a local base where no registry answers, the five programs, the way into the node."""
+"""The images: a local base where no registry answers, the six programs, the way into the node."""

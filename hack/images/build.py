@@ -1,4 +1,4 @@
-"""Build the five images where their inputs changed, and bring them into the cluster."""
+"""Build the six images where their inputs changed, and bring them into the cluster."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REGISTRY = "modelyard.dev"
-ROOMS = ("operator", "training", "serving", "router", "monitor")
+ROOMS = ("operator", "training", "serving", "scoring", "router", "monitor")
+CODE = {"scoring": ("scoring", "serving")}
+"""Where an image's own code is, where that is not its room alone."""
+FOR_USERS = ("scoring",)
+"""Images of Jobs that users write: the release does not know them."""
 COMMON_INPUTS = ("pyproject.toml", "README.md", ".dockerignore", "requirements/build.txt", "core")
 PIP_ARGUMENTS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")
 
 
 def inputs(room: str) -> list[str]:
     """Return the files and folders that go into a room's image."""
-    return [*COMMON_INPUTS, f"requirements/{room}.txt", room]
+    return [*COMMON_INPUTS, f"requirements/{room}.txt", *CODE.get(room, (room,))]
 
 
 def reference(room: str, root: Path = caches.REPOSITORY) -> str:
@@ -32,7 +36,7 @@ def reference(room: str, root: Path = caches.REPOSITORY) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Build and load all five images, or those that are named.
+    """Build and load all six images, or those that are named.
 
     Raises:
         Failure: A name is unknown, or a build failed.

@@ -37,8 +37,9 @@ def test_the_same_inputs_have_the_same_reference(tree):
 @pytest.mark.parametrize(
     ("path", "rebuilt"),
     [
-        ("serving/code.py", {"serving"}),
-        ("serving/new.py", {"serving"}),
+        ("serving/code.py", {"serving", "scoring"}),
+        ("serving/new.py", {"serving", "scoring"}),
+        ("training/code.py", {"training"}),
         ("requirements/monitor.txt", {"monitor"}),
         ("core/code.py", set(build.ROOMS)),
         ("pyproject.toml", set(build.ROOMS)),
