@@ -14,6 +14,7 @@ from modelyard_serving import (
     app,
     fast_model,
     hot_path,
+    last_words,
     loading,
     logs,
     protection,
@@ -74,6 +75,8 @@ async def open_gate(gate: Gate, coalescer: Coalescer, told: settings.ServeSettin
             coalescer.open(await asyncio.to_thread(fast_model.of, inference))
     except ModelyardError as error:
         gate.fail(str(error))
+        if told.termination_log is not None:
+            last_words.leave(told.termination_log, str(error))
         logger.error("not ready, and will not be: %s", error)  # noqa: TRY400
         return
     gate.open(inference)

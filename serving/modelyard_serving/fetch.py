@@ -5,7 +5,6 @@ file; what is copied is what is hashed.  The manifest is moved into place last, 
 manifest is a whole bundle.  Any difference ends the program with one sentence for people.
 """
 
-import contextlib
 import hashlib
 import logging
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 from modelyard_core import bundle
 from modelyard_core.canonical import CHUNK, digest_file
 from modelyard_core.errors import ModelyardError, Rejected, Unavailable
-from modelyard_serving import bundle_files, logs, settings
+from modelyard_serving import bundle_files, last_words, logs, settings
 from modelyard_serving.bundle_files import TamperedBundle
 
 REFUSED = 1
@@ -25,7 +24,6 @@ REFUSED = 1
 UNAVAILABLE = 20
 """Exit code: the store cannot be read now."""
 INCOMING = ".incoming"
-MAX_MESSAGE_BYTES = 1024
 
 logger = logging.getLogger(__name__)
 
@@ -173,17 +171,11 @@ def run(read: Callable[[], settings.FetchSettings]) -> int:
         done = fetch(told)
     except ModelyardError as error:
         logger.error("%s", error)  # noqa: TRY400
-        _leave_message(log, str(error))
+        last_words.leave(log, str(error))
         return UNAVAILABLE if isinstance(error, Unavailable) else REFUSED
     verb = "found" if done.already_there else "fetched"
     logger.info("%s %s: %d files, %d bytes", verb, told.digest, done.files, done.size)
     return 0
-
-
-def _leave_message(log: Path, sentence: str) -> None:
-    """Put the sentence where Kubernetes reads it from."""
-    with contextlib.suppress(OSError):
-        log.write_bytes(sentence.encode()[:MAX_MESSAGE_BYTES])
 
 
 if __name__ == "__main__":

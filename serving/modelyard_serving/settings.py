@@ -73,6 +73,8 @@ class ServeSettings:
     """Answers that are kept in a second for comparison with another version's; 0 keeps none."""
     grpc_port: int | None = 9000
     """None for no gRPC, 0 for any free port."""
+    termination_log: Path | None = None
+    """Where it is written why this process will never be ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ def parse_serve(environment: Mapping[str, str], default_workers: int = 1) -> Ser
         receipt_key_file=read.path("RECEIPT_KEY_FILE"),
         answers_per_second=read.number("ANSWERS_PER_SECOND", 100, least=0),
         grpc_port=read.number_or_off("GRPC_PORT", 9000),
+        termination_log=Path(read.text("TERMINATION_LOG", str(TERMINATION_LOG))),
     )
 
 

@@ -155,6 +155,7 @@ def program(bundle: Bundle, **variables: object) -> Iterator[Program]:
         "MODELYARD_HOST": "127.0.0.1",
         "MODELYARD_PORT": "0",
         "MODELYARD_GRPC_PORT": "off",
+        "MODELYARD_TERMINATION_LOG": os.devnull,
         **{f"MODELYARD_{name}": str(value) for name, value in variables.items()},
     }
     command = [sys.executable, "-m", "modelyard_serving"]

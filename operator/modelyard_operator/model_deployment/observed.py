@@ -259,10 +259,12 @@ def _container_trouble(container: Obj) -> str:
         or container.get("lastState", {}).get("terminated")
         or {}
     )
-    if container.get("ready") or (ended.get("reason") == "Completed" and not waiting):
+    if container.get("ready"):
         return ""
     if words := str(ended.get("message", "")).strip():
         return words[:400]
+    if ended.get("reason") == "Completed" and not waiting:
+        return ""
     reason = waiting.get("reason", "")
     if reason and reason not in _NOT_TROUBLE:
         return f"{reason}: {waiting.get('message', '')}"[:400]

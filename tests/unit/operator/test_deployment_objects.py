@@ -155,6 +155,9 @@ def test_what_keeps_a_pod_from_getting_ready(status, words):
 
 REFUSED = "input 'x' is FP64 [-1, 1] in the model, FP32 [-1, 1] in the signature"
 RUNNING = CONTAINER | {"state": {"running": {}}}
+STOPPED = RUNNING | {
+    "lastState": {"terminated": {"exitCode": 0, "reason": "Completed", "message": REFUSED}}
+}
 KILLED = RUNNING | {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
 WORDS = "serving ended with code 137: OOMKilled"
 
@@ -168,6 +171,8 @@ WORDS = "serving ended with code 137: OOMKilled"
         pytest.param(KILLED, LOADING, WORDS, id="it-is-loading-again-after-it-was-killed"),
         pytest.param(KILLED, REFUSED, REFUSED, id="what-it-says-now-counts-more-than-its-past"),
         pytest.param(KILLED, "", WORDS, id="its-past-explains-its-silence"),
+        pytest.param(STOPPED, "", REFUSED, id="its-last-words-need-no-network"),
+        pytest.param(STOPPED, LOADING, REFUSED, id="its-last-words-while-it-loads-again"),
     ],
 )
 def test_what_a_server_says_is_weighed_against_what_the_kubelet_says(container, said, trouble):

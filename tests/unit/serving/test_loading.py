@@ -1,12 +1,13 @@
 """A process that cannot serve its bundle stays alive and says why, to whoever asks."""
 
 import asyncio
+import dataclasses
 
 import pytest
 
 from modelyard_core import bundle
 from modelyard_serving import __main__ as program
-from modelyard_serving import settings
+from modelyard_serving import last_words, settings
 from modelyard_serving.gate import Gate
 from modelyard_serving.metrics import Metrics
 from support import bundles, onnx_models, serving
@@ -108,3 +109,21 @@ def test_the_fetch_needs_an_address_and_a_digest():
 
 def test_there_is_always_a_cpu():
     assert settings.available_cpus() >= 1
+
+
+@pytest.mark.slow
+def test_the_reason_is_left_in_the_pods_status_too(tmp_path):
+    untrue = dataclasses.replace(onnx_models.RAIN, inputs=onnx_models.RAIN.inputs[:2])
+    made = bundles.write(tmp_path / "model", signature=untrue)
+    log = tmp_path / "termination-log"
+    with serving.program(made, TERMINATION_LOG=log) as running:
+        running.wait_for("not ready, and will not be")
+
+    assert log.read_text() == "input 'station' of the model is not in the signature"
+
+
+def test_a_place_that_cannot_be_written_to_is_no_reason_to_fail(tmp_path):
+    last_words.leave(tmp_path / "missing" / "log", "some words")
+    last_words.leave(tmp_path / "log", "ü" * 2000)
+
+    assert len((tmp_path / "log").read_bytes()) == last_words.MAX_BYTES
