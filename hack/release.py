@@ -21,9 +21,7 @@ def install(arguments: list[str]) -> None:
     Raises:
         Failure: There are no images or no cluster yet, or the release does not get ready.
     """
-    if not caches.image_list().exists():
-        raise Failure("there are no images yet: run `make images` first")
-    images: dict[str, str] = json.loads(caches.image_list().read_text())
+    images = chart_images()
     with step("installing the chart"):
         helm(
             "upgrade",
@@ -37,13 +35,21 @@ def install(arguments: list[str]) -> None:
             "--force-conflicts",
             "--wait",
             f"--timeout={READY_WITHIN}",
-            *(
-                f"--set=images.{room}={reference}"
-                for room, reference in images.items()
-                if room not in build.FOR_USERS
-            ),
+            *(f"--set=images.{room}={reference}" for room, reference in images.items()),
             *arguments,
         )
+
+
+def chart_images() -> dict[str, str]:
+    """Return the references of the chart's images, as they were built last.
+
+    Raises:
+        Failure: None were.
+    """
+    if not caches.image_list().exists():
+        raise Failure("there are no images yet: run `make images` first")
+    images: dict[str, str] = json.loads(caches.image_list().read_text())
+    return {room: image for room, image in images.items() if room not in build.FOR_USERS}
 
 
 def uninstall(arguments: list[str]) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hack import caches
+from hack import release
 
 pytestmark = pytest.mark.cluster
 
@@ -24,13 +24,12 @@ def second_release(kube):
     assert helm, "helm is not on the path; run the tests with `make test`"
     namespace = f"{kube.namespace}-release"
     base = [helm, f"--kubeconfig={kube.base[2]}", f"--namespace={namespace}"]
-    images = json.loads(caches.image_list().read_text())
     switches = {
         "watchNamespaces[0]": kube.namespace,
         "crds.enabled": "false",
         "rbac.aggregate": "false",
         "networkPolicy.enabled": "true",
-        **{f"images.{program}": reference for program, reference in images.items()},
+        **{f"images.{program}": reference for program, reference in release.chart_images().items()},
     }
     pairs = [f"--set={name}={value}" for name, value in switches.items()]
     command = ["install", "modelyard", str(ROOT / "charts" / "modelyard"), "--create-namespace"]
