@@ -204,7 +204,7 @@ def probes(session: Session) -> Iterator[Row]:
     asked = session.questions("slow", 1)[:1]
     busy = Job(OpenInference("slow"), asked, 8)
     probe = Job(Probe(), asked, 1, rate=100)
-    seconds = max(2.0, session.options.seconds)
+    seconds = max(2.0, 3 * session.options.seconds)
     server.resume()
     try:
         loading = session.generator.start(busy, server.port, seconds + 1, warmup=0)

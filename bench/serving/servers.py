@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PEERS = Path(__file__).parent / "peers"
 START_SECONDS = 90
-STOP_SECONDS = 10
+STOP_SECONDS = 3
 POLL_SECONDS = 0.002
 RIGHT = b"right"
 
