@@ -146,9 +146,12 @@ def _check_tensor(tensor: RequestInput, wanted: Tensor) -> None:
 
 
 def _decode(tensor: RequestInput) -> Array:
+    name, datatype, shape = tensor.name, tensor.datatype, tensor.shape
+    nulls = tensor.parameters.get(protocol.NULL_IS_MISSING, False)
+    if not isinstance(nulls, bool):
+        raise InvalidRequest(f"input {name!r}: {protocol.NULL_IS_MISSING} must be a boolean")
     if tensor.raw is not None:
-        return binary.decode(tensor.name, tensor.datatype, tensor.shape, tensor.raw)
-    decode = codec.decode
-    if tensor.parameters.get(protocol.NULL_IS_MISSING) is True:
-        decode = codec.decode_with_missing
-    return decode(tensor.name, tensor.datatype, tensor.shape, tensor.data)
+        return binary.decode(name, datatype, shape, tensor.raw)
+    if nulls:
+        return codec.decode_with_missing(name, datatype, shape, tensor.data)
+    return codec.decode(name, datatype, shape, tensor.data)

@@ -157,6 +157,7 @@ class Reference:
         _need(all(size >= 0 for size in shape), "negative size")
         _need(prod(filter(None, shape)) <= LARGEST_EMPTY or 0 not in shape, "a vast empty tensor")
         parameters = _parameters(tensor)
+        nulls = _boolean(parameters.get("null_is_missing", False))
         found = next((i for i in self.model.inputs if i.name == name), None)
         _need(found is not None and found.datatype == datatype, "the model's input")
         if "binary_data_size" in parameters:
@@ -168,7 +169,6 @@ class Reference:
             del rest[:size]
             return name, _from_bytes(datatype, tuple(shape), raw)
         _need("data" in tensor, "data")
-        nulls = parameters.get("null_is_missing") is True
         return name, _from_json(datatype, tuple(shape), tensor["data"], nulls=nulls)
 
     def _wanted(self, document: dict[str, Any], every: bool) -> list[tuple[str, bool]]:

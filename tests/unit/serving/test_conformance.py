@@ -94,6 +94,11 @@ REFUSED = [
         id="classification",
     ),
     pytest.param(
+        changed(0, parameters={"null_is_missing": 1}),
+        "'temp': null_is_missing must be a boolean",
+        id="null-is-missing-as-a-number",
+    ),
+    pytest.param(
         changed(0, shape=[0, 2**40], data=[]), "too large for an empty tensor", id="huge-and-empty"
     ),
 ]
