@@ -42,15 +42,16 @@ def encode(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: encode(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
+        if all(type(item) is int for item in value):
+            return list(value)
         return [encode(item) for item in value]
     return _encode_dataclass(value)
 
 
 def _encode_dataclass(value: Any) -> dict[str, Any]:
-    if not dataclasses.is_dataclass(value):
-        raise TypeError(f"{type(value).__name__} has no JSON form")
-    pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-    return {camel(name): encode(item) for name, item in pairs if item is not None}
+    kind: type = type(value)
+    pairs = ((told, getattr(value, name)) for name, told in _names(kind))
+    return {told: encode(item) for told, item in pairs if item is not None}
 
 
 def decode(kind: type[T], document: Any) -> T:
@@ -98,6 +99,14 @@ def parse_time(text: str) -> datetime:
 
 
 @cache
+def _names(kind: type) -> tuple[tuple[str, str], ...]:
+    """Return a dataclass' fields and what they are called in JSON."""
+    if not dataclasses.is_dataclass(kind):
+        raise TypeError(f"{kind.__name__} has no JSON form")
+    return tuple((field.name, camel(field.name)) for field in dataclasses.fields(kind))
+
+
+@cache
 def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
@@ -131,6 +140,8 @@ def _decode_optional(kind: Any, value: Any, path: str) -> Any:
 
 def _decode_tuple(kinds: tuple[Any, ...], items: list[Any], path: str) -> tuple[Any, ...]:
     if kinds[-1] is Ellipsis:
+        if kinds[0] is int and all(type(item) is int for item in items):
+            return tuple(items)  # counts are the bulk of what is read
         kinds = (kinds[0],) * len(items)
     if len(items) != len(kinds):
         raise ShapeError(f"{path}: expected {len(kinds)} items, got {len(items)}")
@@ -141,10 +152,10 @@ def _decode_tuple(kinds: tuple[Any, ...], items: list[Any], path: str) -> tuple[
 def _decode_dataclass(kind: Any, value: Any, path: str) -> Any:
     document = _expect(dict, value, path)
     known = {}
-    for field in dataclasses.fields(kind):
-        name = camel(field.name)
-        if document.get(name) is not None:
-            known[field.name] = _decode(_hints(kind)[field.name], document[name], f"{path}.{name}")
+    hints = _hints(kind)
+    for name, told in _names(kind):
+        if document.get(told) is not None:
+            known[name] = _decode(hints[name], document[told], f"{path}.{told}")
     try:
         return kind(**known)
     except TypeError as error:

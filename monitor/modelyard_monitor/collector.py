@@ -188,7 +188,7 @@ class Collector:
         try:
             async with self._places, asyncio.timeout(self._settings.scrape_timeout_seconds):
                 document = await self._fetch(address, "/v1/sketch")
-                sketch = codec.decode(Sketch, document)
+                sketch = await asyncio.to_thread(codec.decode, Sketch, document)
                 await self._learn_profile(standing, sketch, address)
             entry = await asyncio.to_thread(self._monitor.ingest, standing.id, sketch, self._now())
         except (OSError, TimeoutError, ModelyardError, sqlite3.Error) as error:

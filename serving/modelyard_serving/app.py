@@ -190,13 +190,13 @@ def _add_observation(app: FastAPI, gate: Gate, metrics: Metrics) -> None:
     @app.get("/v1/sketch")
     async def sketch(request: Request) -> Response:
         counts = gate.inference().recorder.snapshot(clock.now())
-        return documents.response(counts, request.headers.get("accept", ""))
+        return await documents.answer(counts, request.headers.get("accept", ""))
 
     @app.get("/v1/answers")
     async def kept(request: Request) -> Response:
         since, limit = answers.read_query(request.query_params)
         page = gate.inference().recorder.answers(clock.now(), since, limit)
-        return documents.response(page, request.headers.get("accept", ""))
+        return await documents.answer(page, request.headers.get("accept", ""))
 
     @app.get("/v1/profile")
     async def profile() -> Response:

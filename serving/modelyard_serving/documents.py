@@ -3,6 +3,8 @@
 JSON is the default, for people and for readers that know nothing else; a wildcard asks for nothing.
 """
 
+import asyncio
+
 import msgspec
 import orjson
 from starlette.responses import Response
@@ -15,8 +17,15 @@ MSGPACK_NAMES = (MSGPACK, "application/msgpack", "application/x-msgpack")
 """The registered name, and those that were used before there was one."""
 
 
-def response(document: object, accept: str) -> Response:
-    """Return a dataclass of the core's as `accept`, an Accept header, wants it."""
+async def answer(document: object, accept: str) -> Response:
+    """Return a dataclass of the core's as `accept`, an Accept header, wants it.
+
+    Written in a thread: the sketch of a wide model takes longer than a request should wait.
+    """
+    return await asyncio.to_thread(_response, document, accept)
+
+
+def _response(document: object, accept: str) -> Response:
     encoded = codec.encode(document)
     vary = {"vary": "accept"}
     if wants_msgpack(accept):
