@@ -128,7 +128,9 @@ def typical(spec: InputSpec, profile: Profile, rows: int) -> Array:
         value = _typical_value(column)
         if value is None or isinstance(value, str) != (tensor.datatype == "BYTES"):
             continue
-        if column.name == tensor.name:
+        if column.input == tensor.name and sizes and 0 <= column.index < sizes[-1]:
+            array[..., column.index] = value
+        elif not column.input and column.name == tensor.name:
             array[...] = value
     return array
 

@@ -1,9 +1,13 @@
-"""Models of every type and shape that JSON can carry, and those that are refused, in words."""
+"""Models of every type and shape, and what they answer to right requests that break them."""
 
 import asyncio
+import dataclasses
+import json
 import re
 
+import ml_dtypes
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -14,6 +18,7 @@ from modelyard_serving.errors import InvalidRequest
 from support import bundles, onnx_models, serving
 from support.serving import tensor
 
+LENGTH = "inference-header-content-length"
 VALUES = {
     "BOOL": [True, False],
     "UINT8": [0, 255],
@@ -200,6 +205,84 @@ def test_a_typical_row_is_made_of_what_the_training_rows_had():
     assert row["temp"].tolist() == [[0.0], [0.0]]
     assert row["wind"].tolist() == [[np.float32(0.2)], [np.float32(0.2)]]
     assert row["station"].tolist() == [["north"], ["north"]]
+
+
+def test_a_typical_row_of_a_matrix_has_each_column_in_its_place():
+    matrix = model.OnnxModel(onnx_models.echo("FP32", (-1, 3)))
+    first, second = onnx_models.RAIN_PROFILE.numeric
+    columns = (
+        dataclasses.replace(first, input="x", index=2, edges=(-1.0, 5.0, 7.0)),
+        dataclasses.replace(second, input="x", index=0),
+        dataclasses.replace(second, name="x", input="y", index=1),
+    )
+    profile = dataclasses.replace(onnx_models.RAIN_PROFILE, numeric=columns)
+
+    row = proof.typical(matrix.inputs["x"], profile, 2)
+
+    assert row.tolist() == [[np.float32(0.2), 0.0, 5.0]] * 2
+
+
+HALVES = {
+    "FP16": np.array([1.5, -0.0, 65504.0, np.inf, np.nan], np.float16),
+    "BF16": np.array([0x3FC0, 0x8000, 0x7F7F, 0xFF81, 0x7FC1], np.uint16).view(ml_dtypes.bfloat16),
+}
+
+
+async def infer_bytes(served, datatype, shape, raw):
+    given = {"name": "x", "datatype": datatype, "shape": list(shape)}
+    given["parameters"] = {"binary_data_size": len(raw)}
+    head = json.dumps({"inputs": [given], "parameters": {"binary_data_output": True}}).encode()
+    return await served.http.post(
+        serving.INFER, content=head + raw, headers={LENGTH: str(len(head))}
+    )
+
+
+@pytest.mark.parametrize("datatype", HALVES)
+async def test_half_floats_keep_every_bit(tmp_path, datatype):
+    raw = HALVES[datatype].tobytes()
+    bundle = echo_bundle(tmp_path, datatype, (5,))
+    async with serving.serving(bundle) as served:
+        answer = await infer_bytes(served, datatype, (5,), raw)
+        as_json = await served.infer(tensor("x", datatype, (1,), [1.5]))
+
+    assert answer.status_code == 200, answer.text
+    assert answer.content[int(answer.headers[LENGTH]) :][: len(raw)] == raw
+    assert as_json.status_code == 400
+
+
+def test_bfloat16_goes_in_and_out_beside_text_whatever_its_memory():
+    nodes = [
+        helper.make_node("Concat", ["x", "x"], ["y"], axis=0),
+        helper.make_node("Identity", ["s"], ["t"]),
+    ]
+    given = [("x", "BF16", (-1, 2)), ("s", "BYTES", ())]
+    told = [("y", "BF16", (-1, 2)), ("t", "BYTES", ())]
+    made = model.OnnxModel(onnx_models.build(nodes, given, told))
+    wide = np.arange(8).reshape(2, 4).astype(ml_dtypes.bfloat16)
+    feeds = {"x": wide[:, ::2], "s": np.array("north", object)}
+
+    text, numbers = made.run(feeds, ["t", "y"], 2)
+
+    assert text.tolist() == "north"
+    assert numbers.dtype == ml_dtypes.bfloat16
+    assert numbers.tolist() == [[0, 2], [4, 6], [0, 2], [4, 6]]
+
+
+async def test_an_input_without_a_shape_takes_the_one_of_the_signature(tmp_path):
+    proto = onnx.load_from_string(onnx_models.echo("FP32", (-1, 2)))
+    proto.graph.input[0].type.tensor_type.ClearField("shape")
+    bundle = bundles.write(
+        tmp_path / "model",
+        proto.SerializeToString(),
+        onnx_models.echo_signature("FP32", (-1, 2)),
+        onnx_models.EMPTY_PROFILE,
+    )
+    async with serving.serving(bundle) as served:
+        answer = await served.infer(tensor(shape=(2, 2), data=[1, 2, 3, 4]))
+        refused = await served.infer(tensor(shape=(4,), data=[1, 2, 3, 4]))
+
+    assert answer.json()["outputs"][0]["data"] == [1, 2, 3, 4]
+    assert "has shape [-1, 2], where -1 varies, not [4]" in refused.json()["error"]
 
 
 def test_a_run_that_is_slow_for_its_rows_is_known_to_be():
