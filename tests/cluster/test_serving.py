@@ -41,9 +41,12 @@ for place in sys.argv[1:]:
     for file in pathlib.Path("/in").iterdir():
         if file.is_file():
             (folder / file.name).write_bytes(file.read_bytes())
+"""
+TAMPERER = """
 model = folder / "model.onnx"
 model.write_bytes(model.read_bytes()[:-1] + b"?")
 """
+UNTRUE = "input 'x' is FP32 [-1, 1] in the model, FP64 [-1, 1] in the signature"
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +63,30 @@ def stored(kube: Kube, image: str, tmp_path_factory) -> Bundle:
         signature=onnx_models.echo_signature(*SHAPE),
         profile=onnx_models.EMPTY_PROFILE,
     )
-    places = [bundle.split_uri(uri)[1] for uri in (made.uri, TAMPERED)]
+    write(kube, image, made, "bundle", WRITER + TAMPERER, made.uri, TAMPERED)
+    return made
+
+
+@pytest.fixture(scope="module")
+def untrue(kube: Kube, image: str, tmp_path_factory) -> Bundle:
+    """A bundle in the claim whose model is not what its signature says."""
+    made = bundles.in_store(
+        tmp_path_factory.mktemp("store"),
+        model=onnx_models.echo(*SHAPE),
+        signature=onnx_models.echo_signature("FP64", SHAPE[1]),
+        profile=onnx_models.EMPTY_PROFILE,
+    )
+    write(kube, image, made, "untrue", WRITER, made.uri)
+    return made
+
+
+def write(kube: Kube, image: str, made: Bundle, name: str, script: str, *uris: str) -> None:
+    """Write a bundle to places of the claim."""
     files = {f.name: base64.b64encode(f.read_bytes()).decode() for f in made.folder.iterdir()}
     container = {
         "name": "writer",
         "image": image,
-        "command": ["python", "-c", WRITER, *places],
+        "command": ["python", "-c", script, *(bundle.split_uri(uri)[1] for uri in uris)],
         "securityContext": HARDENED,
         "volumeMounts": [
             {"name": "in", "mountPath": "/in"},
@@ -73,16 +94,15 @@ def stored(kube: Kube, image: str, tmp_path_factory) -> Bundle:
         ],
     }
     volumes = [
-        {"name": "in", "configMap": {"name": "bundle"}},
+        {"name": "in", "configMap": {"name": name}},
         {"name": "store", "persistentVolumeClaim": {"claimName": "models"}},
     ]
     spec = POD | {"restartPolicy": "Never", "containers": [container], "volumes": volumes}
-    head = {"apiVersion": "v1", "metadata": {"name": "bundle"}}
+    head = {"apiVersion": "v1", "metadata": {"name": name}}
     kube.apply(
         head | {"kind": "ConfigMap", "binaryData": files}, head | {"kind": "Pod", "spec": spec}
     )
-    kube.wait("the bundle is written", lambda: has_ended(kube.get("pod", "bundle")))
-    return made
+    kube.wait("the bundle is written", lambda: has_ended(kube.get("pod", name)))
 
 
 def has_ended(pod: Obj) -> bool | None:
@@ -194,3 +214,72 @@ def test_a_bundle_with_one_changed_byte_stays_out(kube: Kube, image: str, stored
     assert ended["exitCode"] == 1
     assert ended["message"].startswith("model.onnx has sha256:")
     assert ended["message"].endswith(digest_file(stored.folder / bundle.MODEL))
+
+
+def version(made: Bundle, training: str) -> Obj:
+    """Return version 1 of a training, as if it had made the bundle."""
+    spec = {
+        "training": training,
+        "version": 1,
+        "digest": made.digest,
+        "uri": made.uri,
+        "runKey": made.digest,
+        "run": f"{training}-{0:08x}",
+        "trigger": "Spec",
+        "verdict": "Blessed",
+        "images": {"training": "training:1"},
+    }
+    return {
+        "apiVersion": "modelyard.dev/v1alpha1",
+        "kind": "ModelVersion",
+        "metadata": {"name": f"{training}-v1"},
+        "spec": spec,
+    }
+
+
+def deployment(training: str) -> Obj:
+    """Return a ModelDeployment that follows a training."""
+    runtime = {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}}}
+    return {
+        "apiVersion": "modelyard.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": training},
+        "spec": {"model": {"training": training}, "replicas": 1, "runtime": runtime},
+    }
+
+
+def test_a_server_that_never_gets_ready_says_why_in_the_deployments_status(
+    kube: Kube, untrue: Bundle
+):
+    kube.apply(version(untrue, "untrue"), deployment("untrue"))
+
+    status = kube.wait_status("mdeploy", "untrue", lambda s: UNTRUE in s.get("summary", ""))
+
+    assert status["summary"] == f"v1: 0 of 1 pods ready: {UNTRUE}"
+    ready = next(c for c in status["conditions"] if c["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "WaitingForPods")
+    assert UNTRUE in ready["message"]
+    kube.run("delete", "mdeploy", "untrue", "--wait=false")
+
+
+def test_the_reason_outlives_the_container(kube: Kube, image: str, untrue: Bundle):
+    kube.apply(serving("stopped", image, untrue.uri, untrue.digest, replicas=1))
+    pod = kube.wait("a pod", lambda: next(iter(kube.list("pods", "app=stopped")), None))
+    name = pod["metadata"]["name"]
+
+    def is_refusing() -> bool | None:
+        containers = kube.get("pod", name)["status"].get("containerStatuses", ())
+        is_running = any("running" in container["state"] for container in containers)
+        return (is_running and UNTRUE in kube.run("logs", name, "-c", "serving")) or None
+
+    kube.wait("its reason", is_refusing)
+    kube.run("exec", name, "-c", "serving", "--", "python", "-c", "import os; os.kill(1, 15)")
+
+    def last_words() -> str | None:
+        for container in kube.get("pod", name)["status"].get("containerStatuses", ()):
+            for state in (container["state"], container["lastState"]):
+                if "terminated" in state:
+                    return str(state["terminated"].get("message", ""))
+        return None
+
+    assert kube.wait("its end", last_words) == UNTRUE
