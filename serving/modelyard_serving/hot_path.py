@@ -23,6 +23,7 @@ from modelyard_serving.clock import perf_counter
 from modelyard_serving.coalescing import Coalescer, Entry
 from modelyard_serving.gate import Gate
 from modelyard_serving.heads import Heads, Kind
+from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.http_protocol import ServingProtocol
 from modelyard_serving.inference import LARGE_BODY_BYTES
 from modelyard_serving.metrics import Metrics
@@ -237,6 +238,7 @@ def protocol_of(
     members = {
         "limits": settings.limits,
         "gate": gate,
+        "held": HeldBytes(settings.limits.max_held_bytes),
         "metrics": metrics,
         "heads": Heads(settings.model, settings.version, access, settings.limits),
         "coalescer": coalescer,

@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from modelyard_serving import http_errors, request_head
 from modelyard_serving.gate import Gate
+from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.request_head import Refusal
 from modelyard_serving.settings import Limits
@@ -44,6 +45,7 @@ class ServingProtocol(HttpToolsProtocol):
 
     limits: Limits
     gate: Gate
+    held: HeldBytes
     metrics: Metrics
 
     def __init__(
@@ -62,6 +64,7 @@ class ServingProtocol(HttpToolsProtocol):
         self._begun_in_packet = 0
         self._fed_bytes = 0
         self._body_bytes = 0
+        self._mine_of_held = 0
         self._crowded = False
         self._refusal = NOT_HTTP
         self._farewell: bytes | None = None
@@ -77,8 +80,9 @@ class ServingProtocol(HttpToolsProtocol):
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
+        """Forget the deadline and the bodies."""
         self._disarm()
+        self._give_back()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -139,9 +143,19 @@ class ServingProtocol(HttpToolsProtocol):
             self._refuse(*request_head.too_long(self.limits))
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+        """Take a piece of the body, if the process can hold it."""
         self._body_bytes += len(body)
+        if self.cycle.response_complete:
+            return
+        if not self.held.take(len(body)):
+            self._refusal = Refusal(503, "the bodies of other requests fill the memory; try again")
+            raise ValueError(self._refusal.sentence)
+        self._mine_of_held += len(body)
         super().on_body(body)
+
+    def _give_back(self) -> None:
+        self.held.give_back(self._mine_of_held)
+        self._mine_of_held = 0
 
     def on_message_complete(self) -> None:
         """Stop the clock: the request is here."""
@@ -152,12 +166,15 @@ class ServingProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are not an acceptable request in the form of every other error."""
         del msg
-        self.metrics.rejected("BadBytes")
+        overloaded = self._refusal.status == UNAVAILABLE
+        self.metrics.rejected("Overloaded" if overloaded else "BadBytes")
         self._refuse(*self._refusal)
 
     def on_response_complete(self) -> None:
         """Start the next request's turn, or say the last words that waited for this answer."""
         is_last = not self.pipeline
+        if is_last:
+            self._give_back()
         super().on_response_complete()
         if is_last and self._farewell is not None and not self.transport.is_closing():
             self.transport.write(self._farewell)

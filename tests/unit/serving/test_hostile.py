@@ -1,0 +1,135 @@
+"""The real program among hostile clients: it stays as ready, as small and as quick as before."""
+
+import contextlib
+import json
+import selectors
+import threading
+
+import httpx
+import pytest
+
+from support import hostile, http_wire, serving
+from support.hostile import MIB, Attack
+from support.serving import INFER, rows
+
+BODY = json.dumps({"inputs": rows([0.5])}).encode()
+HEAD = b"POST " + INFER.encode() + b" HTTP/1.1\r\nhost: rain\r\n"
+PLAIN = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+VALID = (
+    PLAIN,
+    PLAIN.replace(b"host: rain", b"host: rain\r\nx-request-id: 1\r\naccept-encoding: gzip"),
+    CHUNKED,
+    b"GET /v2/health/ready HTTP/1.1\r\nhost: rain\r\n\r\n",
+    b"GET /v2/models/rain HTTP/1.1\r\nhost: rain\r\n\r\n",
+    b"GET /metrics HTTP/1.0\r\n\r\n",
+)
+STREAMS = 10_000
+GROWTH_BYTES = 24 * MIB
+
+
+def ask(url: str, client: httpx.Client) -> dict:
+    answer = client.post(url + INFER, content=BODY)
+    assert answer.status_code == 200
+    return answer.json()
+
+
+@contextlib.contextmanager
+def a_good_client(program):
+    """Ask all along; each answer must be the one of before."""
+    done = threading.Event()
+    problems: list[object] = []
+    asked = [0]
+
+    def work() -> None:
+        with httpx.Client(timeout=30) as client:
+            first = ask(program.url, client)
+            while not done.is_set():
+                if ask(program.url, client) != first:
+                    problems.append("another answer")
+                asked[0] += 1
+
+    def watched() -> None:
+        try:
+            work()
+        except (AssertionError, httpx.HTTPError) as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=watched)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    assert problems == []
+    assert asked[0] > 0
+
+
+def is_calm(program, files: int) -> None:
+    """Wait until the program has forgotten its clients; it must be ready."""
+    while hostile.open_files(program.process.pid) > files:
+        assert program.process.poll() is None
+    assert httpx.get(program.url + "/v2/health/ready").status_code == 200
+
+
+@pytest.mark.slow
+def test_ten_thousand_streams_of_nonsense_leave_nothing_behind(rain_bundle):
+    with serving.program(rain_bundle, RECEIVE_SECONDS=5) as program:
+        program.wait_for("ready: rain version 1")
+        pid = program.process.pid
+        files = hostile.open_files(pid)
+        with a_good_client(program):
+            Attack(program.port, seed=1, valid=VALID).run(STREAMS // 5)
+            memory = hostile.resident_bytes(pid)
+            Attack(program.port, seed=2, valid=VALID).run(STREAMS)
+        is_calm(program, files)
+        growth = hostile.resident_bytes(pid) - memory
+        metrics = httpx.get(program.url + "/metrics").text
+
+    assert growth < GROWTH_BYTES
+    assert 'code="500"' not in metrics
+    assert not "".join(line for line in program.lines if "traceback" in line)
+    assert len(program.lines) < 100
+
+
+@pytest.mark.slow
+def test_hundreds_of_half_requests_hold_nobody_up_and_are_cut_off(rain_bundle):
+    halves = (
+        b"G",
+        HEAD,
+        HEAD + b"x: ",
+        HEAD + b"content-length: 9000\r\n\r\n{",
+        CHUNKED[:-4],
+        PLAIN[:-1],
+    )
+    with contextlib.ExitStack() as stack:
+        program = stack.enter_context(serving.program(rain_bundle, RECEIVE_SECONDS=2))
+        program.wait_for("ready: rain version 1")
+        files = hostile.open_files(program.process.pid)
+        waiting = stack.enter_context(selectors.DefaultSelector())
+        stack.enter_context(a_good_client(program))
+        for number in range(300):
+            connection = stack.enter_context(program.connect())
+            connection.sendall(halves[number % len(halves)])
+            waiting.register(connection, selectors.EVENT_READ, halves[number % len(halves)])
+        codes = set()
+        while waiting.get_map():
+            codes |= cut_off(waiting)
+        is_calm(program, files + 1)
+
+    assert codes == {408}
+
+
+def cut_off(waiting: selectors.BaseSelector) -> set[int]:
+    """Feed the connections that are not cut off yet, and return the codes of those that now are."""
+    codes = set()
+    for key, _ in waiting.select(timeout=0.2):
+        # A byte that came too late resets the connection.
+        with contextlib.suppress(ConnectionError):
+            codes |= {answer.status for answer in http_wire.answers(serving.read_all(key.fileobj))}
+        waiting.unregister(key.fileobj)
+    for key in waiting.get_map().values():
+        with contextlib.suppress(ConnectionError):
+            key.fileobj.sendall(b" " if key.data.endswith((b"{", b": ")) else b"")
+    return codes
