@@ -5,12 +5,15 @@ After a wanted change, write the files anew with `MODELYARD_WRITE_GOLDEN=1 pytes
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from modelyard_core import codec
-from modelyard_core.reference import Profile
+from modelyard_core.answers import Answers
+from modelyard_core.reference import FourierProfile, Profile
 from modelyard_core.sketch import Sketch
 from support import bundles, onnx_models, serving
 from support.serving import INFER, rows
@@ -74,6 +77,42 @@ async def test_a_sketch_keeps_its_form(rain):
     assert read.started is not None
     assert read.started <= read.at
     check("sketch.json", answer)
+
+
+SUMMED = replace(
+    onnx_models.RAIN_PROFILE,
+    numeric=tuple(replace(each, mean=0.1, scale=0.75) for each in onnx_models.RAIN_PROFILE.numeric),
+    prediction=replace(onnx_models.RAIN_PROFILE.prediction, mean=0.5, scale=0.25),
+    fourier=FourierProfile(("temp", "wind"), 1, 1.5, 1, (0,) * 6, (1.0, 1.0, 1.0)),
+)
+
+
+async def test_sums_keep_their_meaning_to_the_last_digit(tmp_path):
+    """The reference in a bundle is for ever; what is compared with it must be, too."""
+    bundle = bundles.write(tmp_path / "model", profile=SUMMED)
+    missing = {"parameters": {"null_is_missing": True}}
+    inputs = rows([0.25, -9.5, 1e30], station=["north"] * 3)
+    inputs[1] |= {"data": [0.5, None, -0.125], **missing}
+    async with serving.serving(bundle) as served:
+        body = {"inputs": inputs, "outputs": [{"name": "label"}]}  # JSON has no NaN for the score
+        assert (await served.http.post(INFER, json=body)).status_code == 200
+        plain = await served.http.get("/v1/sketch")
+        packed = await served.http.get("/v1/sketch", headers={"accept": "application/msgpack"})
+
+    check("sketch_summed.json", plain.json())
+    assert stable(msgspec.msgpack.decode(packed.content)) == stable(plain.json())
+
+
+async def test_answers_keep_their_form(rain):
+    for name, role in (("e-1", "shadow"), ("e-2", "")):
+        headers = {"x-request-id": name, "x-modelyard-role": role}
+        await rain.http.post(INFER, json={"inputs": rows([0.5, 1.0])}, headers=headers)
+
+    answer = (await rain.http.get("/v1/answers")).json()
+
+    assert codec.encode(codec.decode(Answers, answer)) == answer
+    assert answer.pop("cursor") == f"{answer['boot']}.2"
+    check("answers.json", answer)
 
 
 @pytest.mark.parametrize("version", ["", "_1"])
