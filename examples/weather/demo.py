@@ -19,7 +19,7 @@ ROOT = HERE.parent.parent
 DATA = ROOT / "build" / "weather"
 NAMESPACE = "weather"
 NAME = "rain"
-RATE = 12
+RATE = 20
 """Requests a second that the demo's client sends, 256 rows in each."""
 WINDOWS = 2
 """Windows of a minute that an unchanged world must pass."""
