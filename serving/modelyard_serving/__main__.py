@@ -1,17 +1,16 @@
 """`modelyard-serve`: read the settings, listen, load the model behind the gate, answer."""
 
 import asyncio
+import gc
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
-
-from fastapi import FastAPI
+from typing import TYPE_CHECKING, Protocol
 
 from modelyard_core.errors import ModelyardError
 from modelyard_serving import (
-    app,
     fast_model,
     hot_path,
     last_words,
@@ -23,16 +22,32 @@ from modelyard_serving import (
     settings,
 )
 from modelyard_serving.coalescing import Coalescer
+from modelyard_serving.fast_model import FastModel
 from modelyard_serving.gate import Gate
 from modelyard_serving.grpc_server import GrpcServer
+from modelyard_serving.late_app import LateApplication
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.receipts import BadKey, Receipts
-from modelyard_serving.rotation import Mounted
 from modelyard_serving.tls import BadCertificate
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 logger = logging.getLogger(__name__)
 
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+class FastWay(Protocol):
+    """What answers simple requests past everything that the others need."""
+
+    def open(self, model: FastModel) -> None:
+        """Answer with a proven model from now on."""
+
+
+class Late(Protocol):
+    """What is imported when it is needed, or when there is time."""
+
+    async def prepare(self) -> object:
+        """Import it."""
 
 
 def compose(told: settings.ServeSettings) -> server.DrainingServer:
@@ -42,37 +57,55 @@ def compose(told: settings.ServeSettings) -> server.DrainingServer:
     shield = protection.of(told, gate, metrics)
     coalescer = Coalescer(metrics, together=told.coalesce)
     papers = Receipts(told.receipt_key_file, partial(metrics.rotated, "receipts"))
-    application = app.create_app(gate, metrics, told.limits, papers)
-    mounted = (*shield.mounted, papers)
-    application.router.lifespan_context = _loading_behind(gate, coalescer, told, mounted)
     http = hot_path.protocol_of(told, gate, metrics, shield.access, coalescer)
-    grpc = None if told.grpc_port is None else GrpcServer(told, gate, metrics, shield)
-    return server.build(shield.guard(application, metrics), http, told, gate, shield, grpc)
+    grpc = None if told.grpc_port is None else GrpcServer(told, gate, metrics, shield, papers)
+    fast: tuple[FastWay, ...] = (coalescer,) if grpc is None else (coalescer, grpc)
 
+    def build() -> "ASGIApp":
+        from modelyard_serving import app  # the web framework comes when it is needed
 
-def _loading_behind(
-    gate: Gate, coalescer: Coalescer, told: settings.ServeSettings, mounted: tuple[Mounted, ...]
-) -> Lifespan:
+        return shield.guard(app.create_app(gate, metrics, told.limits, papers), metrics)
+
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def alongside() -> AsyncGenerator[None]:
         tasks = (
-            asyncio.create_task(open_gate(gate, coalescer, told)),
-            asyncio.create_task(rotation.watch(mounted, told.rotation_seconds)),
+            asyncio.create_task(_come_up(gate, told, fast, late)),
+            asyncio.create_task(rotation.watch((*shield.mounted, papers), told.rotation_seconds)),
         )
         yield
         for task in tasks:
             task.cancel()
 
-    return lifespan
+    application = LateApplication(build, alongside)
+    late: tuple[Late, ...] = (application,) if grpc is None else (application, grpc)
+    return server.build(application, http, told, gate, shield, grpc)
 
 
-async def open_gate(gate: Gate, coalescer: Coalescer, told: settings.ServeSettings) -> None:
+async def _come_up(
+    gate: Gate,
+    told: settings.ServeSettings,
+    fast: tuple[FastWay, ...],
+    late: tuple[Late, ...],
+) -> None:
+    await open_gate(gate, told, fast)
+    for part in late:
+        await part.prepare()
+    # What is here now stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+
+
+async def open_gate(
+    gate: Gate, told: settings.ServeSettings, fast: tuple[FastWay, ...] = ()
+) -> None:
     """Load the model in a thread and open the gate, or leave the reason there."""
     loop = asyncio.get_running_loop()
     try:
         inference = await asyncio.to_thread(loading.load, told, loop.call_later)
         if told.receipt_key_file is None:  # the fast way writes no receipts
-            coalescer.open(await asyncio.to_thread(fast_model.of, inference))
+            model = await asyncio.to_thread(fast_model.of, inference)
+            for way in fast:
+                way.open(model)
     except ModelyardError as error:
         gate.fail(str(error))
         if told.termination_log is not None:

@@ -1,9 +1,9 @@
 """What a failure looks like over HTTP: one table from errors to status codes, one body."""
 
 import math
+from typing import TYPE_CHECKING
 
 import orjson
-from starlette.responses import Response
 
 from modelyard_core.errors import ModelyardError, Unavailable
 from modelyard_serving.errors import (
@@ -15,6 +15,9 @@ from modelyard_serving.errors import (
     TooLarge,
     UnsupportedEncoding,
 )
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 
 JSON = "application/json"
 
@@ -34,8 +37,10 @@ def body(sentence: str) -> bytes:
     return orjson.dumps({"error": sentence})
 
 
-def response(error: ModelyardError) -> Response:
+def response(error: ModelyardError) -> "Response":
     """Return the answer for a failure of this room; a type that is not in the table is a bug."""
+    from starlette.responses import Response  # not needed by connections that answer by bytes
+
     answer = Response(body(str(error)), STATUS[type(error)], media_type=JSON)
     if isinstance(error, Unavailable) and error.retry_after is not None:
         seconds = math.ceil(error.retry_after.total_seconds())
