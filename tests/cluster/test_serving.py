@@ -255,7 +255,7 @@ def test_a_server_that_never_gets_ready_says_why_in_the_deployments_status(
 
     status = kube.wait_status("mdeploy", "untrue", lambda s: UNTRUE in s.get("summary", ""))
 
-    assert status["summary"] == f"v1: 0 of 1 pods ready: {UNTRUE}"
+    assert status["summary"] == f"v1: 0 of 1 pods ready: {UNTRUE}."
     ready = next(c for c in status["conditions"] if c["type"] == "Ready")
     assert (ready["status"], ready["reason"]) == ("False", "WaitingForPods")
     assert UNTRUE in ready["message"]

@@ -144,11 +144,20 @@ def _serving(status: ModelDeploymentStatus, scene: Scene) -> tuple[Phase, Reason
     ready, wanted = scene.seen.ready(stable.revision), scene.obj.spec.replicas
     pods = f"{ready} of {wanted} pods ready"
     if ready < wanted:
-        trouble = scene.seen.trouble(stable.revision)
-        sentence = f"v{stable.version} serves with {pods}" + (f": {trouble}" if trouble else ".")
+        why = _because(scene.seen.trouble(stable.revision))
+        sentence = f"v{stable.version} serves with {pods}{why}"
         return Phase.IDLE, Reason(reasons.WAITING_FOR_PODS, stable.revision, sentence), True
     sentence = f"v{stable.version} serves, {pods}."
     return Phase.IDLE, Reason(reasons.SERVING, stable.revision, sentence), False
+
+
+def _because(trouble: str) -> str:
+    """Return how a sentence ends that has a reason, or none.
+
+    >>> _because("no node."), _because("")
+    (': no node.', '.')
+    """
+    return f": {trouble.rstrip('. ')}." if trouble else "."
 
 
 # An attempt
@@ -180,9 +189,8 @@ def _told(status: ModelDeploymentStatus, rollout: RolloutStatus, scene: Scene) -
 
 def _provisioning(rollout: RolloutStatus, scene: Scene) -> Reason:
     ready, wanted = scene.seen.ready(rollout.revision), scene.obj.spec.replicas
-    trouble = scene.seen.trouble(rollout.revision)
-    detail = f": {trouble}" if trouble else "."
-    sentence = f"v{rollout.version}: {ready} of {wanted} pods ready{detail}"
+    why = _because(scene.seen.trouble(rollout.revision))
+    sentence = f"v{rollout.version}: {ready} of {wanted} pods ready{why}"
     if rollout.start is Start.INITIAL and is_late(rollout, rollout.started_at, scene):
         return Reason(
             reasons.PROGRESS_DEADLINE_EXCEEDED,
@@ -331,8 +339,8 @@ def _availability(status: ModelDeploymentStatus, scene: Scene) -> tuple[bool, Re
     if stable is None:
         return False, Reason(reasons.NOTHING_SERVES, subject, "No revision serves yet.")
     if not scene.seen.ready(stable.revision):
-        trouble = scene.seen.trouble(stable.revision)
-        sentence = f"v{stable.version} has no ready pod" + (f": {trouble}" if trouble else ".")
+        why = _because(scene.seen.trouble(stable.revision))
+        sentence = f"v{stable.version} has no ready pod{why}"
         return False, Reason(reasons.STABLE_PODS_MISSING, subject, sentence, Severity.ERROR)
     if not any(r.pod.is_ready and not r.pod.is_leaving for r in scene.seen.routers):
         sentence = "No router pod is ready."

@@ -192,7 +192,7 @@ def unready():
 def test_a_pod_that_runs_and_is_not_ready_says_why_in_the_condition(unready):
     unready.run(10)
 
-    assert unready.status["summary"] == f"v1: 0 of 10 pods ready: {REFUSED}"
+    assert unready.status["summary"] == f"v1: 0 of 10 pods ready: {REFUSED}."
 
 
 def test_only_a_few_pods_are_asked_in_a_pass(unready):
@@ -220,10 +220,10 @@ def test_a_server_that_runs_without_being_ready_is_asked_again_and_again(world):
     world.behaviours[1].says = "first"
     world.behaviours[1].becomes_ready = False
     world.run(10)
-    assert world.condition("Available")["message"] == "v1 has no ready pod: first"
+    assert world.condition("Available")["message"] == "v1 has no ready pod: first."
     assert world.step().requeue_after == plan.PODS_LOOK
 
     world.behaviours[1].says = "second"
     world.step()
 
-    assert world.condition("Available")["message"] == "v1 has no ready pod: second"
+    assert world.condition("Available")["message"] == "v1 has no ready pod: second."
