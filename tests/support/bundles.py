@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from onnx import TensorProto, helper
+
 from modelyard_core import bundle, codec
 from modelyard_core.canonical import canonical_json, digest_bytes
 from modelyard_core.reference import Profile
-from modelyard_core.signature import Signature
+from modelyard_core.signature import Signature, Tensor
 from support import onnx_models
 
 
@@ -40,6 +42,30 @@ def write(
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
     return write_manifest(folder, files)
+
+
+def echo(folder, datatype, shape):
+    """Write a bundle of a model that answers its one input, and a score of zero for each row."""
+    varies = shape[:1] == (-1,)
+    rows_of = helper.make_node("Gather", ["shape", "first"], ["rows"])
+    nodes = [
+        helper.make_node("Identity", ["x"], ["y"]),
+        helper.make_node("Shape", ["x"], ["shape"]),
+        rows_of if varies else helper.make_node("Identity", ["one"], ["rows"]),
+        helper.make_node("ConstantOfShape", ["rows"], ["score"]),
+    ]
+    first = helper.make_tensor("first", TensorProto.INT64, [1], [0])
+    one = helper.make_tensor("one", TensorProto.INT64, [1], [1])
+    x, y = Tensor("x", datatype, shape), Tensor("y", datatype, shape)
+    score = Tensor("score", "FP32", (-1,) if varies else (1,))
+    data = onnx_models.build(
+        nodes,
+        [(x.name, x.datatype, x.shape)],
+        [(tensor.name, tensor.datatype, tensor.shape) for tensor in (y, score)],
+        [first if varies else one],
+    )
+    signature = Signature("Regression", (x,), (y, score), score="score")
+    return write(folder / "model", data, signature, onnx_models.EMPTY_PROFILE)
 
 
 def write_manifest(folder: Path, files: dict[str, bytes]) -> Bundle:

@@ -7,11 +7,9 @@ import zlib
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
 
-from modelyard_core.signature import Signature, Tensor
 from modelyard_serving import codec
-from support import bundles, onnx_models, serving
+from support import bundles, serving
 from support.serving import INFER, rows
 
 LENGTH = "inference-header-content-length"
@@ -219,30 +217,6 @@ async def test_a_large_answer_is_packed_for_who_takes_that(rain, encoding):
     assert "content-encoding" not in plain.headers
 
 
-def echo(folder, datatype, shape):
-    """Write a bundle of a model that answers its one input, and a score of zero for each row."""
-    varies = shape[:1] == (-1,)
-    rows_of = helper.make_node("Gather", ["shape", "first"], ["rows"])
-    nodes = [
-        helper.make_node("Identity", ["x"], ["y"]),
-        helper.make_node("Shape", ["x"], ["shape"]),
-        rows_of if varies else helper.make_node("Identity", ["one"], ["rows"]),
-        helper.make_node("ConstantOfShape", ["rows"], ["score"]),
-    ]
-    first = helper.make_tensor("first", TensorProto.INT64, [1], [0])
-    one = helper.make_tensor("one", TensorProto.INT64, [1], [1])
-    x, y = Tensor("x", datatype, shape), Tensor("y", datatype, shape)
-    score = Tensor("score", "FP32", (-1,) if varies else (1,))
-    data = onnx_models.build(
-        nodes,
-        [(x.name, x.datatype, x.shape)],
-        [(tensor.name, tensor.datatype, tensor.shape) for tensor in (y, score)],
-        [first if varies else one],
-    )
-    signature = Signature("Regression", (x,), (y, score), score="score")
-    return bundles.write(folder / "model", data, signature, onnx_models.EMPTY_PROFILE)
-
-
 @pytest.mark.parametrize(
     ("datatype", "shape", "raw", "answered"),
     [
@@ -254,7 +228,7 @@ def echo(folder, datatype, shape):
     ],
 )
 async def test_a_raw_request_is_only_the_tensor(tmp_path, datatype, shape, raw, answered):
-    async with serving.serving(echo(tmp_path, datatype, shape)) as served:
+    async with serving.serving(bundles.echo(tmp_path, datatype, shape)) as served:
         answer = await served.http.post(INFER, content=raw, headers={LENGTH: "0"})
 
     document, tensors = split(answer)
@@ -264,7 +238,7 @@ async def test_a_raw_request_is_only_the_tensor(tmp_path, datatype, shape, raw, 
 
 
 async def test_a_raw_request_of_text_is_one_element(tmp_path):
-    async with serving.serving(echo(tmp_path, "BYTES", (-1, 1))) as served:
+    async with serving.serving(bundles.echo(tmp_path, "BYTES", (-1, 1))) as served:
         answer = await served.http.post(INFER, content="né".encode(), headers={LENGTH: "0"})
 
     document, tensors = split(answer)
@@ -286,7 +260,7 @@ async def test_a_raw_request_of_text_is_one_element(tmp_path):
 async def test_raw_bytes_without_a_clear_shape_are_refused(
     tmp_path, datatype, shape, raw, sentence
 ):
-    async with serving.serving(echo(tmp_path, datatype, shape)) as served:
+    async with serving.serving(bundles.echo(tmp_path, datatype, shape)) as served:
         answer = await served.http.post(INFER, content=raw, headers={LENGTH: "0"})
 
     serving.check_error(answer, 400, sentence)
@@ -297,7 +271,7 @@ async def test_half_floats_are_binary_only(tmp_path, datatype):
     values = np.array([[1.5], [-0.0], [np.nan]], codec.NUMPY_TYPES[datatype])
     described = {"name": "x", "datatype": datatype, "shape": [3, 1]}
     sent = [{**described, "parameters": {"binary_data_size": 6}}]
-    async with serving.serving(echo(tmp_path, datatype, (-1, 1))) as served:
+    async with serving.serving(bundles.echo(tmp_path, datatype, (-1, 1))) as served:
         good = await post(served, sent, values.tobytes(), parameters={"binary_data_output": True})
         in_json = await served.infer({**described, "data": [1.5, 0, 1]})
         out_json = await post(served, sent, values.tobytes())
@@ -325,7 +299,7 @@ async def test_half_floats_are_binary_only(tmp_path, datatype):
     ],
 )
 async def test_no_value_is_cast_or_wrapped(tmp_path, datatype, data):
-    async with serving.serving(echo(tmp_path, datatype, (-1,))) as served:
+    async with serving.serving(bundles.echo(tmp_path, datatype, (-1,))) as served:
         answer = await served.infer(serving.tensor("x", datatype, (2,), data))
 
     serving.check_error(answer, 400, "element 0 is ")
