@@ -56,6 +56,8 @@ class Kind:
     packages: tuple[str, ...] = ()
     """Whose versions are named beside its figures."""
     speaks_http: bool = True
+    scraped: tuple[str, ...] = ()
+    """What is read from it all the time in a cluster."""
 
 
 def _own(start: Start) -> dict[str, str]:
@@ -68,6 +70,7 @@ def _own(start: Start) -> dict[str, str]:
         "MODELYARD_PORT": str(start.port),
         "MODELYARD_GRPC_PORT": str(start.grpc_port),
         "MODELYARD_DRAIN_SECONDS": "0",
+        "MODELYARD_TERMINATION_LOG": os.devnull,
     }
 
 
@@ -116,6 +119,7 @@ KINDS = {
         "Modelyard",
         lambda _: [sys.executable, "-m", "modelyard_serving"],
         _own,
+        scraped=("/metrics", "/v1/sketch"),
     ),
     "echo": Kind("uvicorn, bare ASGI echo", _script("echo_server.py"), _plain, Echo),
     "mlserver": Kind(
@@ -248,6 +252,17 @@ class Server:
     def mebibytes(self) -> float:
         """Return the memory of all its processes (PSS)."""
         return machine.mebibytes(self._family())
+
+    def scrape(self) -> None:
+        """Read what is read from it in a cluster, so that it has loaded what that needs.
+
+        Raises:
+            Failure: it does not answer.
+        """
+        for path in self.kind.scraped:
+            answer = ask(self.port, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            if not answer.startswith(b"HTTP/1.1 200"):
+                raise Failure(f"{self.kind.title} does not answer {path}: {answer[:300]!r}")
 
     def stop(self) -> None:
         """End all its processes."""
