@@ -172,8 +172,8 @@ def encode(name: str, datatype: str, array: Array) -> bytes:
     """Return an output's elements as a flat JSON array.
 
     Raises:
-        InvalidRequest: datatype or values have no JSON form: NaN, an infinity, text that is not
-            UTF-8; the caller must ask for binary data.
+        InvalidRequest: datatype or values have no JSON form: half floats, NaN, an infinity; the
+            caller must ask for binary data.
     """
     what = f"output {name!r}"
     if datatype in BINARY_ONLY:

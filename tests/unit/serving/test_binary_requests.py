@@ -7,9 +7,11 @@ import zlib
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
+from modelyard_core.signature import Signature, Tensor
 from modelyard_serving import codec
-from support import bundles, serving
+from support import bundles, onnx_models, serving
 from support.serving import INFER, rows
 
 LENGTH = "inference-header-content-length"
@@ -303,3 +305,29 @@ async def test_no_value_is_cast_or_wrapped(tmp_path, datatype, data):
         answer = await served.infer(serving.tensor("x", datatype, (2,), data))
 
     serving.check_error(answer, 400, "element 0 is ")
+
+
+async def test_an_answered_text_that_is_not_utf8_is_the_models_failure(tmp_path):
+    table = helper.make_tensor("table", TensorProto.STRING, [2], [b"good", b"\xff"])
+    nodes = [
+        helper.make_node("Gather", ["table", "x"], ["y"]),
+        helper.make_node("Cast", ["x"], ["score"], to=TensorProto.FLOAT),
+    ]
+    x, y, score = (
+        Tensor(name, datatype, (-1,))
+        for name, datatype in (("x", "INT64"), ("y", "BYTES"), ("score", "FP32"))
+    )
+    data = onnx_models.build(
+        nodes,
+        [(x.name, x.datatype, x.shape)],
+        [(tensor.name, tensor.datatype, tensor.shape) for tensor in (y, score)],
+        [table],
+    )
+    signature = Signature("Regression", (x,), (y, score), score="score")
+    bundle = bundles.write(tmp_path / "model", data, signature, onnx_models.EMPTY_PROFILE)
+    async with serving.serving(bundle) as served:
+        good = await served.infer(serving.tensor("x", "INT64", (1,), [0]))
+        bad = await served.infer(serving.tensor("x", "INT64", (1,), [1]))
+
+    assert good.json()["outputs"][0]["data"] == ["good"]
+    serving.check_error(bad, 500, "^the model failed: .*can't decode byte 0xff")

@@ -257,6 +257,9 @@ async def test_the_content_type_does_not_matter(rain):
     for kind in ("application/octet-stream", "application/x-www-form-urlencoded", "nonsense"):
         answer = await rain.http.post(INFER, content=body, headers={"content-type": kind})
         assert answer.status_code == 200
+    untyped = await rain.http.post(INFER, content=body)
+    assert "content-type" not in untyped.request.headers
+    assert untyped.status_code == 200
 
 
 async def test_what_the_server_can_do_is_advertised(rain):
