@@ -4,10 +4,10 @@
 """
 
 import asyncio
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -17,9 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelyard_core.reference import NumericProfile, Profile
+from modelyard_core.signature import Signature
+from modelyard_serving import loading
+from modelyard_serving.errors import Unservable
 from support import bundles, hot, random_models, random_requests, serving
 from support.oip_reference import DTYPES, Answer, Output, Reference, to_bytes
-from support.random_models import SCORE
+from support.random_models import SCORE, RandomModel
 from support.random_requests import Request
 from support.serving import INFER
 
@@ -98,7 +101,48 @@ def test_requests_that_come_together_are_answered_as_the_reference_does(runner, 
     runner.run(ask())
 
 
-@dataclass(frozen=True, slots=True)
+def wrong(dice: Random, model: RandomModel) -> Signature:
+    """Return a signature of the model in which one thing is not true."""
+    side = dice.choice(("inputs", "outputs"))
+    tensors = list(getattr(model.signature, side))
+    at = dice.randrange(len(tensors))
+    tensor = tensors[at]
+    last = tensor.shape[-1] if tensor.shape else 1
+    changes = {
+        "name": {"name": "another"},
+        "datatype": {"datatype": "FP64" if tensor.datatype == "INT8" else "INT8"},
+        "rank": {"shape": (*tensor.shape, 1)},
+        "size": {"shape": (*tensor.shape[:-1], last + 8)},
+    }
+    ways = ["score", "order", "gone", "name", "datatype"]
+    if side == "outputs" or model.inputs[at].is_declared:
+        ways += ["rank", "size"]  # else the signature alone says them
+    match dice.choice(ways):
+        case "score":
+            return dataclasses.replace(model.signature, score="another")
+        case "order" if len(tensors) > 1:
+            tensors.reverse()
+        case "gone" | "order":
+            del tensors[at]
+        case way:
+            tensors[at] = dataclasses.replace(tensor, **changes[way])
+    return dataclasses.replace(model.signature, **{side: tuple(tensors)})
+
+
+@pytest.mark.slow
+@given(seed=st.integers(0, 2**64))
+@settings(PROFILE, max_examples=100 * TIMES)
+def test_a_signature_with_one_untruth_is_never_served(tmp_path_factory, seed):
+    dice = Random(seed)
+    model = random_models.draw(dice)
+    untrue = wrong(dice, model)
+    bundle = bundles.write(tmp_path_factory.mktemp("random"), model.data, untrue, NO_FEATURES)
+
+    with pytest.raises(Unservable):
+        loading.load(serving.settings(bundle), lambda *_: None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Found:
     """What the server answered."""
 
