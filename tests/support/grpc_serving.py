@@ -1,5 +1,6 @@
 """The gRPC transport in a test: a real listener in this process, and real clients of it."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -51,13 +52,19 @@ class Served:
 
 
 @asynccontextmanager
-async def served(bundle, access: Access | None = None, **limits) -> AsyncIterator[Served]:
+async def served(
+    bundle, access: Access | None = None, *, coalesce: bool = True, **limits
+) -> AsyncIterator[Served]:
     """Serve a bundle in this process, over gRPC and over HTTP."""
     async with serving.serving(bundle, **limits) as http:
-        told = replace(serving.settings(bundle, **limits), host="127.0.0.1", grpc_port=0)
+        told = replace(
+            serving.settings(bundle, **limits), host="127.0.0.1", grpc_port=0, coalesce=coalesce
+        )
         shield = Protection(access or Everybody(), None, ())
         server = GrpcServer(told, http.gate, http.metrics, shield)
-        server.open(fast_model.of(http.inference))
+        for _ in range(8):  # what a run costs is known as if the server had run for long
+            model = fast_model.of(http.inference)
+        server.open(model)
         try:
             yield Served(server, await server.start(), http)
         finally:
@@ -132,3 +139,10 @@ def rain_typed(temp, **more) -> wire.ModelInferRequest:
         ("station", "BYTES", shape, "bytes_contents", [b"north"] * count),
     ]
     return typed_request(tensors, **more)
+
+
+def port_of(program: serving.Program) -> int:
+    """Return where a program listens for gRPC."""
+    found = re.search(r"gRPC on 127\.0\.0\.1:(\d+)", program.wait_for("gRPC on"))
+    assert found is not None
+    return int(found[1])
