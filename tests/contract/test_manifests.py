@@ -232,6 +232,10 @@ def test_everything_optional_renders():
     )
 
     assert ("NetworkPolicy", "rain", "modelyard-router") in found
+    (serving,) = found["NetworkPolicy", "rain", "modelyard-serving"]["spec"]["ingress"]
+    asking = [peer["podSelector"]["matchLabels"] for peer in serving["from"] if len(peer) > 1]
+    components = [labels["app.kubernetes.io/component"] for labels in asking]
+    assert components == ["monitor", "operator"]
     assert ("PodMonitor", "modelyard-system", "modelyard-monitor") in found
     operator = found["Deployment", "modelyard-system", "modelyard-operator"]["spec"]["template"][
         "spec"
