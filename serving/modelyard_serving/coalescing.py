@@ -13,7 +13,7 @@ the event loop, is handed to the slow way, which finds the right words or the th
 import asyncio
 from collections.abc import Mapping, Sequence
 from itertools import compress, pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -30,8 +30,6 @@ from modelyard_serving.metrics import Metrics
 
 SMALL_BYTES = 2048
 """Bodies up to this size are read into Python's numbers, larger ones straight into arrays."""
-SMALL_ROWS = 8
-"""Rows of a request that shares a run."""
 MAX_ROWS = 256
 """Rows of a shared run."""
 TURN_SECONDS = 0.005
@@ -50,17 +48,10 @@ class Connection(Protocol):
         ...
 
 
-class Entry(NamedTuple):
-    """A request that waits for the end of this turn of the event loop."""
-
-    connection: Connection
-    data: bytes
-    """Head and body."""
-    begin: int
-    """Where the body begins."""
-    head: Head
-    sample_id: str | None
-    start: float
+Entry = tuple[Connection, bytes, int, Head, str | None, float]
+"""A request that waits for the end of this turn: its connection, its bytes, where the body begins in
+them, what the head says, the id that its copies have too, and when it came.  A bare tuple, since one
+is made for every request."""
 
 
 class Coalescer:
@@ -70,16 +61,14 @@ class Coalescer:
         self._metrics = metrics
         self._together = together
         self._model: FastModel | None = None
-        self._waiting: list[Entry] = []
-
-    @property
-    def is_open(self) -> bool:
+        self.is_open = False
         """Whether there is a model that answers."""
-        return self._model is not None
+        self._waiting: list[Entry] = []
 
     def open(self, model: FastModel) -> None:
         """Answer with a proven model from now on."""
         self._model = model
+        self.is_open = True
 
     def add(self, entry: Entry) -> None:
         """Take a request; it is answered, or handed over, at the end of this turn."""
@@ -106,27 +95,29 @@ class Coalescer:
                 next_one = done = self._answer_some(self._model, waiting, done)
         finally:
             if done < next_one:  # a bug: one client pays for it, not all that came with it
-                waiting[done].connection.transport.abort()
+                waiting[done][0].transport.abort()
             if next_one < len(waiting):
                 asyncio.get_running_loop().call_soon(self.flush)
                 self._waiting = waiting[next_one:] + self._waiting
 
     def _answer_some(self, model: FastModel, waiting: Sequence[Entry], begin: int) -> int:
         """Answer one entry or several from a place on; return the place of the next."""
+        if model.is_slow_for(1):
+            self._answer_alone(model, waiting[begin])
+            return begin + 1
+        most = _rows_in_time(model) if self._together and model.joins else 1
         requests: list[Any] = []
         rows = 0
-        for entry in waiting[begin : begin + MAX_ROWS]:
+        for entry in waiting[begin : begin + most]:
             request = _read_small(model, entry)
             if request is None:
                 break
-            more = request.inputs[0].shape[0]
-            if rows and (rows + more > MAX_ROWS or model.is_slow_for(rows + more)):
+            rows += request.inputs[0].shape[0]
+            if rows > most and requests:
+                rows -= request.inputs[0].shape[0]
                 break
             requests.append(request)
-            rows += more
-            if not self._together or not model.joins:
-                break
-        if not requests or (len(requests) == 1 and model.is_slow_for(rows)):
+        if not requests or model.is_slow_for(rows):
             self._answer_alone(model, waiting[begin])
             return begin + 1
         end = begin + len(requests)
@@ -170,52 +161,59 @@ class Coalescer:
     ) -> None:
         """Count a run: `counts` are the rows of each request, `times` those between its stages."""
         size, rows, end = len(group), sum(counts), times[-1]
-        starts = [entry.start for entry in group]
+        starts = [entry[-1] for entry in group]
         waited = size * times[0] - sum(starts)
         laps = [size * (after - before) for before, after in pairwise(times)]
         spent = (waited, *laps)
         model.inference.statistics.answered(size, rows, sum(spent), spent)
-        role = group[0].head.role
-        if all(entry.head.role is role for entry in group):
+        roles = [entry[3].role for entry in group]
+        if roles.count(role := roles[0]) == size:
             self._metrics.answered_together(role, starts, end, rows)
             return
-        for entry, count in zip(group, counts, strict=True):
-            self._metrics.answered_together(entry.head.role, (entry.start,), end, count)
+        for one, start, count in zip(roles, starts, counts, strict=True):
+            self._metrics.answered_together(one, (start,), end, count)
 
     def _answer_alone(self, model: FastModel, entry: Entry) -> None:
-        connection, head = entry.connection, entry.head
+        connection, data, _, head, sample_id, _ = entry
         done = None if connection.is_slow else _run_alone(model, entry)
         if done is None:
-            connection.hand_over(entry.data)
+            connection.hand_over(data)
             return
         computed, answer, times = done
-        _send(connection, answer)
+        if not connection.transport.is_closing():
+            connection.transport.write(answer)
         times.append(perf_counter())
         self._count(model, (entry,), (computed.rows,), times)
-        sample_id = computed.request_id if entry.sample_id is None else entry.sample_id
+        if sample_id is None:
+            sample_id = computed.request_id
         model.inference.recorder.record(
             head.role, computed.rows, computed.feeds, computed.scores, sample_id
         )
 
 
+def _rows_in_time(model: FastModel) -> int:
+    """Return how many rows a shared run may have without holding up the event loop."""
+    rows = MAX_ROWS
+    while rows > 1 and model.is_slow_for(rows):
+        rows //= 2
+    return rows
+
+
 def _read_small(model: FastModel, entry: Entry) -> Any:  # noqa: ANN401 - a type made for the model
     """Return a request that may share a run; None for every other, and for what is no request."""
-    columns, head = model.columns, entry.head
-    if (
-        columns is None
-        or model.read_small is None
-        or head.length > SMALL_BYTES
-        or head.json_length is not None
-        or entry.connection.is_slow
-    ):
+    connection, data, begin, head, _, _ = entry
+    columns, read = model.columns, model.read_small
+    if columns is None or read is None or connection.is_slow:
+        return None
+    if head.length > SMALL_BYTES or head.json_length is not None:
         return None
     try:
-        request = model.read_small(entry.data[entry.begin :])
+        request = read(data[begin:])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     tensors = request.inputs
     rows = tensors[0].shape[0]
-    if not 0 < rows <= min(SMALL_ROWS, columns.max_rows):
+    if not 0 < rows <= columns.small_rows:
         return None
     for tensor, width in zip(tensors, columns.widths, strict=True):
         if tensor.shape[0] != rows or len(tensor.data) != rows * width:
@@ -227,22 +225,17 @@ def _run_alone(model: FastModel, entry: Entry) -> tuple[Computed, bytes, list[fl
     """Return the result, the answer and the times; None for what the slow way must answer."""
     times = [perf_counter()]
     inference = model.inference
+    _, data, begin, head, _, _ = entry
     try:
-        request_id, bound = model.read(entry.data[entry.begin :], entry.head.json_length)
+        request_id, bound = model.read(data[begin:], head.json_length)
         if model.is_slow_for(bound.rows):
             return None
         times.append(perf_counter())
         computed = inference.run_bound(request_id, bound)
         times.append(perf_counter())
-        return computed, wire.answer(inference.write(computed), entry.head.encoding), times
+        return computed, wire.answer(inference.write(computed), head.encoding), times
     except ModelyardError:
         return None
-
-
-def _send(connection: Connection, answer: bytes) -> None:
-    transport = connection.transport
-    if not transport.is_closing():  # writing to a client that has gone raises
-        transport.write(answer)
 
 
 def _write(
@@ -252,19 +245,22 @@ def _write(
     pieces: Sequence[tuple[bytes, ...]],
 ) -> None:
     """Send the answers of a shared run; `pieces` are by row, then by output."""
-    plain, with_id = model.writer.template(1)
+    template = model.writer.template
+    plain, with_id = one, one_with_id = template(1)
     at = 0
-    for entry, request in zip(group, requests, strict=True):
-        rows = request.inputs[0].shape[0]
-        row = pieces[at]
+    for (connection, _, _, head, _, _), request in zip(group, requests, strict=True):
+        row, rows = pieces[at], request.inputs[0].shape[0]
         if rows > 1:
             row = fast_json.join_rows(pieces[at : at + rows])
-            plain, with_id = model.writer.template(rows)
+            plain, with_id = template(rows)
+        else:
+            plain, with_id = one, one_with_id
         at += rows
-        body = plain % row if request.id is None else with_id % (orjson.dumps(request.id), *row)
-        _send(entry.connection, wire.json(body, entry.head.encoding))
-        if rows > 1:
-            plain, with_id = model.writer.template(1)
+        name = request.id
+        body = plain % row if name is None else with_id % (orjson.dumps(name), *row)
+        transport = connection.transport
+        if not transport.is_closing():  # writing to a client that has gone raises
+            transport.write(wire.json(body, head.encoding))
 
 
 def _record(
@@ -277,16 +273,16 @@ def _record(
 ) -> None:
     """Let the recorder count a shared run, role by role."""
     ids = [
-        request.id if entry.sample_id is None else entry.sample_id
+        request.id if entry[4] is None else entry[4]
         for entry, request in zip(group, requests, strict=True)
     ]
     record = model.inference.recorder.record_batch
-    roles = {entry.head.role for entry in group}
+    roles = {entry[3].role for entry in group}
     if len(roles) == 1:
         record(roles.pop(), len(scores), len(group), feeds, scores, ids, counts)
         return
     for role in sorted(roles):
-        mine = [entry.head.role is role for entry in group]
+        mine = [entry[3].role is role for entry in group]
         rows = np.repeat(mine, counts)
         their_feeds = {name: array[rows] for name, array in feeds.items()}
         record(

@@ -22,6 +22,8 @@ _INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UI
 _ELEMENTS: Mapping[str, type] = {
     "BOOL": bool, "BYTES": str, "FP32": float, "FP64": float, **dict.fromkeys(_INTEGERS, int),
 }  # fmt: skip
+SMALL_ROWS = 8
+"""Rows of a request that shares a run, at most."""
 REQUEST_KEYS = ({"inputs"}, {"inputs", "id"})
 TENSOR_KEYS = ["data", "datatype", "name", "shape"]
 
@@ -33,6 +35,7 @@ class Columns:
         self.specs = list(contract.inputs.values())
         self.widths = [prod(spec.tensor.shape[1:]) for spec in self.specs]
         self.max_rows = contract.max_rows
+        self.small_rows = min(SMALL_ROWS, contract.max_rows)
 
     @classmethod
     def of(cls, contract: Contract) -> "Columns | None":

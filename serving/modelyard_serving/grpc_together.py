@@ -13,7 +13,8 @@ from modelyard_core.errors import ModelyardError
 from modelyard_core.roles import Role
 from modelyard_serving import grpc_raw
 from modelyard_serving.clock import perf_counter
-from modelyard_serving.coalescing import MAX_ROWS, SMALL_BYTES, SMALL_ROWS, TURN_SECONDS
+from modelyard_serving.coalescing import MAX_ROWS, SMALL_BYTES, TURN_SECONDS
+from modelyard_serving.fast_json import SMALL_ROWS
 from modelyard_serving.fast_model import FastModel
 from modelyard_serving.grpc_calls import Call
 from modelyard_serving.grpc_raw import RawReader, RawWriter, Reading

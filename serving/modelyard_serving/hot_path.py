@@ -20,7 +20,7 @@ from uvicorn.server import ServerState
 from modelyard_serving import wire
 from modelyard_serving.access import Access
 from modelyard_serving.clock import perf_counter
-from modelyard_serving.coalescing import Coalescer, Entry
+from modelyard_serving.coalescing import Coalescer
 from modelyard_serving.gate import Gate
 from modelyard_serving.heads import Heads, Kind
 from modelyard_serving.held_bytes import HeldBytes
@@ -30,6 +30,7 @@ from modelyard_serving.metrics import Metrics
 from modelyard_serving.settings import ServeSettings
 
 END_OF_HEAD = b"\r\n\r\n"
+INFER = Kind.INFER
 LIVE = wire.json(orjson.dumps({"live": True}))
 READY = wire.json(orjson.dumps({"ready": True}))
 
@@ -114,16 +115,17 @@ class HotProtocol(ServingProtocol):
                 self.hand_over(data)
                 return
             head, sample_id = found
-            if head.length > self._largest or not self._is_answered(head.kind):
+            kind = head.kind
+            if head.length > self._largest or (kind is not INFER and not self._is_answered(kind)):
                 self.hand_over(data)
                 return
             end = begin + head.length
             if len(data) < end:
                 self._hold(data, end)
                 return
-            if head.kind is Kind.INFER:
+            if kind is INFER:
                 request = data if len(data) == end else data[:end]
-                self.coalescer.add(Entry(self, request, begin, head, sample_id, self._arrived))
+                self.coalescer.add((self, request, begin, head, sample_id, self._arrived))
             if len(data) == end:
                 return
             data = data[end:]
@@ -133,8 +135,6 @@ class HotProtocol(ServingProtocol):
 
     def _is_answered(self, kind: Kind) -> bool:
         """Answer a probe; return False where the slow way must."""
-        if kind is Kind.INFER:
-            return True
         self.coalescer.settle(self)
         if self.is_slow or (kind is not Kind.LIVE and not self.gate.is_ready()):
             return False
