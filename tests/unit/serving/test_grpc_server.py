@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from modelyard_serving.grpc_wire import health_pb2 as health
-from support import grpc_serving, onnx_models, serving, slow_model
+from support import grpc_serving, h2spec, onnx_models, serving, slow_model
 from support.bundles import write
 from support.grpc_serving import HEALTH, LONE, fails, method, rain_raw, raw_request
 
@@ -216,3 +216,11 @@ def test_an_interrupted_program_ends_at_once(rain_bundle):
             program.process.send_signal(signal.SIGINT)
 
             assert program.process.wait(serving.PATIENCE_SECONDS) == 0
+
+
+@pytest.mark.slow
+def test_the_port_conforms_to_http2(rain_bundle):
+    with serving.program(rain_bundle, GRPC_PORT=0) as program:
+        told = h2spec.run(grpc_serving.port_of(program), f"/{grpc_serving.SERVICE}/ServerLive")
+
+    assert " 0 skipped, 0 failed" in told

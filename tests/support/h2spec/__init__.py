@@ -1,0 +1,42 @@
+"""h2spec, the conformance tests of HTTP/2, built from its Go module and kept between runs."""
+
+from pathlib import Path
+
+from hack import caches, programs
+
+FOLDER = Path(__file__).parent
+PACKAGE = "github.com/summerwind/h2spec/cmd/h2spec"
+BUILD_SECONDS = 600
+RUN_SECONDS = 120
+
+
+def program() -> Path:
+    """Return the program, built if these sources were not built before.
+
+    Raises:
+        Failure: Go is missing, or the build failed.
+    """
+    go = programs.run(["go", "version"], cwd=FOLDER)
+    sources = ((FOLDER / name).read_bytes() for name in ("go.mod", "go.sum"))
+    found = caches.cache_root() / "h2spec" / caches.key_of(go, PACKAGE, *sources)
+    if not found.exists():
+        found.parent.mkdir(parents=True, exist_ok=True)
+        making = found.with_suffix(".making")
+        programs.run(
+            ["go", "build", "-trimpath", "-o", making, PACKAGE],
+            cwd=FOLDER,
+            env=programs.environment(CGO_ENABLED="0"),
+            timeout_seconds=BUILD_SECONDS,
+        )
+        making.rename(found)
+    return found
+
+
+def run(port: int, path: str) -> str:
+    """Run all tests, the strict ones too, against a server, and return what they tell.
+
+    Raises:
+        Failure: one failed; the sentence has the last lines.
+    """
+    command = [program(), "-S", "-p", str(port), "-P", path]
+    return programs.run(command, timeout_seconds=RUN_SECONDS)
