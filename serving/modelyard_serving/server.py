@@ -104,7 +104,7 @@ def build(
         app,
         host=settings.host,
         port=settings.port,
-        loop="uvloop",
+        loop="modelyard_serving.loop:ServingLoop",
         http=http,
         ws="none",
         lifespan="on",

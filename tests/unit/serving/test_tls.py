@@ -241,3 +241,19 @@ def test_clients_show_a_certificate_of_the_authority_of_this_moment(mount, autho
     assert before == [b"HTTP/1.1 200 OK", b""]
     assert nobody == b""
     assert after == b""
+
+
+@pytest.mark.slow
+def test_handshakes_that_never_end_are_cut_off_and_hold_nobody_up(mount, authority, rain_bundle):
+    mount.put(**pair(authority))
+    context = trusting(authority)
+    with contextlib.ExitStack() as stack:
+        program = stack.enter_context(secured(mount, rain_bundle))
+        silent = [stack.enter_context(program.connect()) for _ in range(100)]
+        for connection in silent[::2]:
+            connection.sendall(b"\x16\x03\x01")
+        shown = certificate(program, context)
+        ended = [serving.read_all(connection) for connection in silent]
+
+    assert shown
+    assert ended == [b""] * 100
