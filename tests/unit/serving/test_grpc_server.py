@@ -10,11 +10,14 @@ import grpc
 import grpc.aio
 import numpy as np
 import pytest
+import trustme
 
+from modelyard_core import headers, receipts
 from modelyard_serving.grpc_wire import health_pb2 as health
 from support import grpc_serving, h2spec, onnx_models, serving, slow_model
 from support.bundles import write
 from support.grpc_serving import HEALTH, LONE, fails, method, rain_raw, raw_request
+from support.secret_mount import SecretMount, pair
 
 SLOW = 500
 """Matrices of this size cost some tens of milliseconds."""
@@ -224,3 +227,38 @@ def test_the_port_conforms_to_http2(rain_bundle):
         told = h2spec.run(grpc_serving.port_of(program), f"/{grpc_serving.SERVICE}/ServerLive")
 
     assert " 0 skipped, 0 failed" in told
+
+
+@pytest.mark.slow
+def test_keys_certificates_and_receipts_are_those_of_http(rain_bundle, tmp_path):
+    authority = trustme.CA()
+    SecretMount(tmp_path / "tls").put(**pair(authority))
+    SecretMount(tmp_path / "keys").put(keys=b"open sesame\n")
+    signing = b"a signing key of 32 bytes or more"
+    SecretMount(tmp_path / "receipts").put(key=signing)
+    variables = {
+        "GRPC_PORT": 0,
+        "TLS_DIR": tmp_path / "tls",
+        "KEYS_FILE": tmp_path / "keys" / "keys",
+        "RECEIPT_KEY_FILE": tmp_path / "receipts" / "key",
+    }
+    trust = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+    shown = (("authorization", "Bearer open sesame"),)
+    with serving.program(rain_bundle, **variables) as program:
+        port = grpc_serving.port_of(program)
+        program.wait_for("ready: rain version 1")
+        with grpc.secure_channel(f"127.0.0.1:{port}", trust, options=LONE) as channel:
+            infer = method(channel, "ModelInfer")
+            with pytest.raises(grpc.RpcError) as refusal:
+                infer(rain_raw([0.5]))
+            answer, call = infer.with_call(rain_raw([0.5], id="own"), metadata=shown)
+            health_of = method(channel, f"{HEALTH}/Check")(health.HealthCheckRequest())
+
+    assert refusal.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert health_of.status == health.HealthCheckResponse.SERVING
+    receipt = receipts.verify(
+        dict(call.initial_metadata())[headers.RECEIPT],
+        [signing],
+        b"".join(answer.raw_output_contents),
+    )
+    assert receipt.id == "own"
