@@ -1,4 +1,4 @@
-"""Runs the training program in a process of its own that is killed before its n-th write.
+"""Runs a program of ours in a process of its own that is killed before its n-th write.
 
 Nothing in the program knows about it: an audit hook counts what the interpreter is about to do to
 the files below a folder.
@@ -9,45 +9,51 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
-from modelyard_training.__main__ import main
+TRAINING = "modelyard_training.__main__"
+SCORING = "modelyard_serving.score.__main__"
 
 WRITES = ("os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir")
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR
 
 
-def run_killed(arguments: Sequence[str], below: Path, at: int) -> int | None:
+def run_killed(
+    arguments: Sequence[str], below: Path, at: int, program: str = TRAINING
+) -> int | None:
     """Run the program and kill it before write number `at` (never, when negative).
 
     Returns the exit code of the process: -9 when it was killed.
     """
     context = _warm_context()
-    process = context.Process(target=_run, args=(list(arguments), str(below), at))
+    process = context.Process(target=_run, args=(program, list(arguments), str(below), at))
     process.start()
     process.join()
     return process.exitcode
 
 
-def writes_of(arguments: Sequence[str], below: Path, notes: Path) -> list[str]:
+def writes_of(
+    arguments: Sequence[str], below: Path, notes: Path, program: str = TRAINING
+) -> list[str]:
     """Run the program to its end and return what it was about to write, in order."""
     context = _warm_context()
-    process = context.Process(target=_note, args=(list(arguments), str(below), str(notes)))
+    process = context.Process(target=_note, args=(program, list(arguments), str(below), str(notes)))
     process.start()
     process.join()
     return notes.read_text().splitlines()
 
 
 def _warm_context() -> ForkServerContext:
-    # The server imports the program once and forks it; it does not know pytest's path.
+    # The server imports the programs once and forks them; it does not know pytest's path.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([main.__module__])
+    context.set_forkserver_preload([TRAINING, SCORING])
     return context
 
 
-def _run(arguments: list[str], below: str, at: int) -> None:
+def _run(program: str, arguments: list[str], below: str, at: int) -> None:
     seen = 0
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
@@ -58,10 +64,10 @@ def _run(arguments: list[str], below: str, at: int) -> None:
             seen += 1
 
     sys.addaudithook(hook)
-    main(arguments)
+    import_module(program).main(arguments)
 
 
-def _note(arguments: list[str], below: str, notes: str) -> None:
+def _note(program: str, arguments: list[str], below: str, notes: str) -> None:
     lines: list[str] = []
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
@@ -70,7 +76,7 @@ def _note(arguments: list[str], below: str, notes: str) -> None:
 
     sys.addaudithook(hook)
     try:
-        main(arguments)
+        import_module(program).main(arguments)
     finally:
         Path(notes).write_text("\n".join(lines))
 

@@ -55,11 +55,12 @@ class Scoring:
     bundle: Bundle
     input: Path
     arguments: list[str] = field(default_factory=list)
+    name: str = "out"
 
     @property
     def output(self) -> Path:
         """The output folder."""
-        return self.folder / "out"
+        return self.folder / self.name
 
     @property
     def log(self) -> Path:

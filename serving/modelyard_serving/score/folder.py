@@ -91,12 +91,12 @@ class Folder:
             if found is not None and not overwrite:
                 raise _other_run(self._place.shown, found, wanted)
             names = self._names()
-            foreign = sorted(name for name in names if not _is_ours(name))
-            if foreign or (names and found is None):
+            foreign = sorted(name for name in names if not _is_ours(name, begun=found is not None))
+            if foreign:
                 raise BadArguments(
                     "OutputNotEmpty",
-                    f"{self._place.shown} holds {(foreign or sorted(names))[0]!r}, which no run of "
-                    "this program has left there; choose an empty folder",
+                    f"{self._place.shown} holds {foreign[0]!r}, which no run of this program has "
+                    "left there; choose an empty folder",
                 )
             # What says whose the parts are goes last and comes first.
             for name in sorted(names, key=lambda name: (name == RUN, name)):
@@ -253,8 +253,11 @@ class PartWriter:
         return Finished(name, self.rows, size)
 
 
-def _is_ours(name: str) -> bool:
-    return name in (RUN, MANIFEST) or bool(PART.fullmatch(name) or UNFINISHED.fullmatch(name))
+def _is_ours(name: str, *, begun: bool) -> bool:
+    """Tell whether a run has left a file; before it has begun, it leaves unfinished ones only."""
+    if UNFINISHED.fullmatch(name):
+        return True
+    return begun and (name in (RUN, MANIFEST) or PART.fullmatch(name) is not None)
 
 
 def _other_run(shown: str, found: object, wanted: Mapping[str, Any]) -> BadArguments:

@@ -65,9 +65,9 @@ class Rows(Protocol):
         ...
 
 
-def chunk_rows(batch_rows: int, columns: int) -> int:
-    """Return how many rows are decoded at once: whole batches of the model."""
-    fitting = CHUNK_CELLS // max(columns, 1) // batch_rows
+def chunk_rows(batch_rows: int, cells: int) -> int:
+    """Return how many rows of so many cells are decoded at once: whole batches of the model."""
+    fitting = CHUNK_CELLS // max(cells, 1) // batch_rows
     return batch_rows * max(1, min(CHUNK_BATCHES, fitting))
 
 

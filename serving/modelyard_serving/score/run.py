@@ -136,7 +136,7 @@ def _score_parts(job: _Job) -> list[_Made]:
 
 
 def _score_part(job: _Job, part: Part, pool: ThreadPoolExecutor) -> Finished:
-    most = rows.chunk_rows(job.told.batch_rows, len(job.source.schema))
+    most = rows.chunk_rows(job.told.batch_rows, job.scorer.cells_of_a_row())
     chunks = job.source.chunks(part, most)
     writer = job.folder.begin(part.index, job.schema)
     for scored in _in_order(pool, job.scorer.score, chunks, job.told.workers):

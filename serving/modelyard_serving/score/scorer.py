@@ -26,6 +26,10 @@ class Scorer:
     keep: tuple[str, ...]
     batch_rows: int
 
+    def cells_of_a_row(self) -> int:
+        """Return how many cells are read of each row."""
+        return len(self.keep) + sum(feature.width for feature in self.features)
+
     def schema(self, source: pa.Schema) -> pa.Schema:
         """Return the schema of the output: what is kept, then what the model says."""
         kept = [source.field(name) for name in self.keep]

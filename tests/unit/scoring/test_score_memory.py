@@ -1,0 +1,67 @@
+"""Memory does not grow with the file."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from onnx import TensorProto, helper
+
+from modelyard_core.signature import Signature, Tensor
+from support import bundles, onnx_models, scoring
+
+WIDTH = 64
+GROUP = 20_000
+MIB = 1 << 20
+MEASURED = """
+import resource, sys
+from modelyard_serving.score.__main__ import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def write_groups(path, groups):
+    """Write row groups of 64 small numbers a row."""
+    kind = pa.list_(pa.float32(), WIDTH)
+    flat = np.tile(np.arange(100, dtype=np.float32), GROUP * WIDTH // 100)
+    table = pa.table({"x": pa.FixedSizeListArray.from_arrays(pa.array(flat), type=kind)})
+    with pyarrow.parquet.ParquetWriter(path, table.schema) as writer:
+        for _ in range(groups):
+            writer.write_table(table)
+
+
+def peak(tmp_path, bundle, groups):
+    """Return the largest resident memory of a run over so many row groups, in bytes."""
+    path = tmp_path / f"rows-{groups}.parquet"
+    write_groups(path, groups)
+    made = scoring.Scoring(tmp_path, bundle, path, ["--workers", "1"], name=f"out-{groups}")
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *made.command()],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert made.manifest()["rows"] == groups * GROUP
+    return int(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_ten_times_the_rows_need_no_more_memory(tmp_path):
+    axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
+    node = helper.make_node("ReduceSum", ["x", "axes"], ["y"])
+    tensors = Tensor("x", "FP32", (-1, WIDTH)), Tensor("y", "FP32", (-1, 1))
+    named = [[(tensor.name, tensor.datatype, tensor.shape)] for tensor in tensors]
+    model = onnx_models.build([node], *named, [axes])
+    signature = Signature("Regression", tensors[:1], tensors[1:], score="y")
+    bundle = bundles.write(tmp_path / "model", model, signature, onnx_models.EMPTY_PROFILE)
+
+    few, many = peak(tmp_path, bundle, 4), peak(tmp_path, bundle, 40)
+
+    added = 36 * GROUP * WIDTH * 4
+    assert added > 150 * MIB
+    assert many - few < 40 * MIB
