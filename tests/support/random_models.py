@@ -20,6 +20,7 @@ WHOLE = tuple(datatype for datatype in NUMBERS if datatype not in FLOATS)
 INPUT_NAMES = ("x", "größe", "a b", "in:0", 'q"\\', "location")
 OUTPUT_NAMES = ("y", "höhe", "out 1", "out:0", "z", "x_")
 SCORE = "score"
+JSON_FLOATS = ("FP32", "FP64")
 IN_JSON = tuple(datatype for datatype in ANY if datatype not in HALVES)
 
 OPERATORS = {
@@ -69,7 +70,7 @@ SHAPELESS = 0.1
 def draw(dice: Random) -> RandomModel:
     """Return any model; dice that fall alike make the same one."""
     names = dice.sample(INPUT_NAMES, dice.choice((1, 1, 2, 3)))
-    kind = dice.choice(("a table", "rows", "anything"))
+    kind = dice.choice(("a table", "floats", "rows", "anything"))
     rows = dice.choice(("rows", None))
     inputs = tuple(_input(dice, name, kind, rows) for name in names)
     told = dice.sample(OUTPUT_NAMES, dice.choice((1, 2, 3)))
@@ -90,13 +91,13 @@ def _plain(size: int | str | None) -> int:
 
 
 def _input(dice: Random, name: str, kind: str, rows: str | None) -> Input:
-    """Return an input: of a table, as those of trainings are, of rows of any kind, or of any kind."""
+    """Return an input: of a table as those of trainings, of one of floats, of rows, or any."""
     datatype = dice.choice(ANY)
     sizes: tuple[int | str | None, ...] = tuple(dice.choices(SIZES, k=dice.randint(0, 3)))
     if kind == "rows":
         sizes = (dice.choice(("rows", None)), *sizes[:2])
-    if kind == "a table":
-        datatype = dice.choice(IN_JSON)
+    if kind in ("a table", "floats"):
+        datatype = dice.choice(IN_JSON if kind == "a table" else JSON_FLOATS)
         sizes = (rows, *dice.choices((1, 2), k=dice.randint(0, 2)))
     if dice.random() < SHAPELESS:
         # The signature has no names for sizes.

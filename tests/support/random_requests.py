@@ -15,6 +15,7 @@ from support.oip_reference import DTYPES, HALVES, WHOLE, to_bytes
 from support.random_models import Input, RandomModel
 
 MAX_SIZE = 4
+LARGE_BYTES = 5000
 AUTO = -1
 """The header says where the JSON ends."""
 RAW = 0.2
@@ -89,7 +90,14 @@ def _usual(dice: Random, model: RandomModel) -> _Draft:
         draft.document["parameters"] = {"binary_data_output": True}
     if dice.choice((True, False)):
         draft.document["id"] = f"r-{dice.randint(0, 99)}"
+    if dice.random() < RAW:
+        draft.rewrite = _enlarged
     return draft
+
+
+def _enlarged(text: str) -> str:
+    """Return the same request as a large body, which is read in another way."""
+    return text.replace("{", "{" + " " * LARGE_BYTES, 1)
 
 
 def _right(dice: Random, model: RandomModel) -> _Draft:
@@ -305,7 +313,8 @@ def _change_the_header(dice: Random, draft: _Draft, _: RandomModel) -> None:
 
 
 def _change_the_text(dice: Random, draft: _Draft, _: RandomModel) -> None:
-    draft.rewrite = dice.choice(REWRITES)
+    before, change = draft.rewrite, dice.choice(REWRITES)
+    draft.rewrite = lambda text: change(before(text))
 
 
 CHANGES: tuple[Callable[[Random, _Draft, RandomModel], None], ...] = (
