@@ -98,8 +98,8 @@ def identity_of(place: Place) -> Identity:
 
 def _entity_tag(place: Place) -> str:
     with place.files.open_input_stream(place.path) as stream:
-        found = {key.lower(): value for key, value in stream.metadata().items()}
-    return bytes(found[b"etag"]).decode()
+        found: dict[str, bytes] = stream.metadata()
+    return (found.get("ETag") or found["Last-Modified"]).decode()
 
 
 @contextlib.contextmanager
