@@ -24,6 +24,7 @@ from modelyard_operator.model_deployment.observed import (
 from modelyard_operator.ports import Images
 
 SERVING_PORT = 8080
+SERVING_GRPC_PORT = 9000
 ROUTER_PORT = 8080
 AGENT_PORT = 9903
 CLIENT_PORT = 80
@@ -166,7 +167,10 @@ def _serve(obj: ModelDeployment, record: RevisionRecord, images: Images) -> Obj:
         "imagePullPolicy": images.pull_policy,
         "command": ["modelyard-serve"],
         "env": [*ours, *theirs],
-        "ports": [{"name": "http", "containerPort": SERVING_PORT}],
+        "ports": [
+            {"name": "http", "containerPort": SERVING_PORT},
+            {"name": "grpc", "containerPort": SERVING_GRPC_PORT},
+        ],
         "resources": _resources(record.runtime.resources),
         "securityContext": pod_security.CONTAINER,
         "terminationMessagePolicy": "FallbackToLogsOnError",
