@@ -134,7 +134,7 @@ def _get(name: str, summary: str, schema: Schema) -> dict[str, Any]:
 def _operation(
     name: str, summary: str, content: dict[str, Any], errors: tuple[int, ...] = EVERYWHERE
 ) -> dict[str, Any]:
-    responses: dict[str, Any] = {"200": {"description": "It is so.", "content": content}}
+    responses: dict[str, Any] = {"200": {"description": "The answer.", "content": content}}
     for code in errors:
         responses[str(code)] = {"$ref": f"#/components/responses/Error{code}"}
     return {"operationId": name, "summary": summary, "responses": responses}
