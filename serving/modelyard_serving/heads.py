@@ -5,7 +5,7 @@ the slow way.  Clients repeat their heads to the byte, so the next one costs a l
 values of a few headers that differ from request to request are cut out before.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import httptools
@@ -77,6 +77,11 @@ class Heads:
         self._max_fields = limits.max_headers
         self._known: dict[bytes, Head] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many heads are known."""
+        return len(self._known)
+
     def find(self, head: bytes) -> tuple[Head, str | None] | None:
         """Return what a whole head says, and the request's id; None if it is for the slow way."""
         if self._access.generation != self._generation:
@@ -91,6 +96,8 @@ class Heads:
             known = self._read(head)
             if known is None:
                 return None
+            if request_id is not None:
+                known = replace(known, sample_id=None)
             if len(self._known) >= MAX_HEADS:
                 self._known.clear()
             self._known[key] = known
@@ -152,7 +159,7 @@ def _cut(head: bytes) -> tuple[bytes, str | None]:
         value = head[begin:end]
         if not 0 < len(value) <= MAX_CUT_BYTES or value.translate(None, VISIBLE):
             continue
-        head = head[:begin] + head[end:]
+        head = b"%b\0%b" % (head[:begin], head[end:])  # no head that is taken holds a null
         if line[2:-2].lower() == REQUEST_ID:
             request_id = value.decode()
     return head, request_id
