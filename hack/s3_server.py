@@ -40,7 +40,7 @@ def _build(program: Path) -> None:
     env = programs.environment(CGO_ENABLED="0", GOWORK="off", GOFLAGS="")
     with step(f"building the S3 server of the tests (minutes the first time; log: {log})"):
         # Inside the module's own folder its go.sum holds.
-        command = ["go", "build", *FLAGS, "-o", half, PACKAGE]
+        command: list[str | Path] = ["go", "build", *FLAGS, "-o", half, PACKAGE]
         programs.run_logged(command, log, env=env, cwd=_source(env), timeout_seconds=1800)
     shutil.move(half, program)
 
