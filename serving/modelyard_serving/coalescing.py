@@ -11,7 +11,7 @@ the event loop, is handed to the slow way, which finds the right words or the th
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import compress, pairwise
 from typing import Any, Protocol
 
@@ -32,6 +32,8 @@ SMALL_BYTES = 2048
 """Bodies up to this size are read into Python's numbers, larger ones straight into arrays."""
 MAX_ROWS = 256
 """Rows of a shared run."""
+MAX_WAITING = 1024
+"""Requests that wait for the end of a turn; beyond it they wait in their connections."""
 TURN_SECONDS = 0.005
 """After so long others get their turn, a health probe for example."""
 
@@ -64,6 +66,7 @@ class Coalescer:
         self.is_open = False
         """Whether there is a model that answers."""
         self._waiting: list[Entry] = []
+        self._blocked: list[Callable[[], None]] = []
 
     def open(self, model: FastModel) -> None:
         """Answer with a proven model from now on."""
@@ -75,6 +78,15 @@ class Coalescer:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self.flush)
         self._waiting.append(entry)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many wait that connections should not be read from."""
+        return len(self._waiting) >= MAX_WAITING
+
+    def wait_for_room(self, go_on: Callable[[], None]) -> None:
+        """Call back, once, when there is room again; there is something to answer until then."""
+        self._blocked.append(go_on)
 
     def settle(self, connection: Connection) -> None:
         """Answer at once what waits of a connection, and whatever came before it."""
@@ -99,6 +111,13 @@ class Coalescer:
             if next_one < len(waiting):
                 asyncio.get_running_loop().call_soon(self.flush)
                 self._waiting = waiting[next_one:] + self._waiting
+            if self._blocked and not self.is_full:
+                self._make_room_known()
+
+    def _make_room_known(self) -> None:
+        blocked, self._blocked = self._blocked, []
+        for go_on in blocked:
+            asyncio.get_running_loop().call_soon(go_on)
 
     def _answer_some(self, model: FastModel, waiting: Sequence[Entry], begin: int) -> int:
         """Answer one entry or several from a place on; return the place of the next."""

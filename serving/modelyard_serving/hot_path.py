@@ -30,6 +30,7 @@ from modelyard_serving.metrics import Metrics
 from modelyard_serving.settings import ServeSettings
 
 END_OF_HEAD = b"\r\n\r\n"
+BEGINNING = b"POST /v2/"
 INFER = Kind.INFER
 LIVE = wire.json(orjson.dumps({"live": True}))
 READY = wire.json(orjson.dumps({"ready": True}))
@@ -83,7 +84,9 @@ class HotProtocol(ServingProtocol):
             data = self._whole(data)
             if not data:
                 return
-        elif self.flow.write_paused or self._rest:
+        elif self.flow.write_paused or self._rest or self.coalescer.is_full:
+            if not self._rest and self.coalescer.is_full:
+                self.coalescer.wait_for_room(self._go_on)
             self._rest += data
             self.flow.pause_reading()
             return
@@ -112,7 +115,7 @@ class HotProtocol(ServingProtocol):
             begin = data.find(END_OF_HEAD) + len(END_OF_HEAD)
             found = self.heads.find(data[:begin]) if begin >= len(END_OF_HEAD) else None
             if found is None or self.gate.draining or not self.coalescer.is_open:
-                self.hand_over(data)
+                self._pass_by(data, begin)
                 return
             head, sample_id = found
             kind = head.kind
@@ -129,6 +132,7 @@ class HotProtocol(ServingProtocol):
             if len(data) == end:
                 return
             data = data[end:]
+            self._arrived = self._touched
         self._rest = data
         self.flow.pause_reading()
         self.loop.call_soon(self._go_on)
@@ -142,16 +146,29 @@ class HotProtocol(ServingProtocol):
         self.transport.write(answers[kind])
         return True
 
+    def _pass_by(self, data: bytes, begin: int) -> None:
+        """Wait for the rest of a head that may be one of ours, and hand over all else."""
+        is_cut = begin < len(END_OF_HEAD) and data.startswith(BEGINNING)
+        if is_cut and len(data) <= self.limits.max_header_bytes:
+            self._hold(data, len(data) + 1)
+        else:
+            self.hand_over(data)
+
     def _hold(self, data: bytes, end: int) -> None:
         """Keep the beginning of a request until all of it is here, or its time is over."""
         self._held.append(data)
         self._missing = end - len(data)
         self._begun = True
-        self._arm()
+        self._disarm()
+        left = self._arrived + self.limits.receive_seconds - self._touched
+        self._deadline = self.loop.call_later(max(left, 0), self._expire)
 
     def _go_on(self) -> None:
         """Take what was left of many requests in one packet, once their answers are on the way."""
         if not self._rest or self.flow.write_paused or self.transport.is_closing():
+            return
+        if self.coalescer.is_full:
+            self.coalescer.wait_for_room(self._go_on)
             return
         rest, self._rest = self._rest, b""
         self.flow.resume_reading()

@@ -97,6 +97,12 @@ def resident_bytes(pid: int) -> int:
     raise ValueError(f"process {pid} has ended")
 
 
+def peak_bytes(pid: int) -> int:
+    """Return the most memory that a process ever held."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 def open_files(pid: int) -> int:
     """Return how many file descriptors a process has."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))

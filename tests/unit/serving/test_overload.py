@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -13,6 +15,8 @@ from support.hostile import MIB
 from support.serving import INFER, rows
 
 BODY = json.dumps({"inputs": rows([0.5])}).encode()
+CLIENTS, EACH = 8, 10_000
+OK = b"HTTP/1.1 200 OK"
 HEAD = b"POST " + INFER.encode() + b" HTTP/1.1\r\nhost: rain\r\n"
 
 
@@ -80,6 +84,36 @@ def test_bodies_that_never_end_do_not_fill_the_memory(rain_bundle):
     assert codes.count(400) >= 4, "those that were held are answered: spaces are no JSON"
     assert set(codes) == {400, 503}
     assert small.startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.slow
+def test_requests_that_come_faster_than_their_answers_wait_at_the_client(rain_bundle):
+    """The clients do not wait for answers, but they read them."""
+    one = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
+    with serving.program(rain_bundle) as program:
+        program.wait_for("ready: rain version 1")
+        program.converse(one * 500 + HEAD + b"connection: close\r\ncontent-length: 0\r\n\r\n")
+        memory = hostile.peak_bytes(program.process.pid)
+
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            answered = list(pool.map(lambda _: flood(program, one), range(CLIENTS)))
+        growth = hostile.peak_bytes(program.process.pid) - memory
+
+    assert answered == [EACH] * CLIENTS
+    assert growth < 16 * MIB
+
+
+def flood(program, request: bytes) -> int:
+    """Send many requests at once, and return how many were answered."""
+    with program.connect() as connection:
+        sender = threading.Thread(target=connection.sendall, args=(request * EACH,))
+        sender.start()
+        found, last = 0, b""
+        while found < EACH and (piece := connection.recv(1 << 20)):
+            found += (last + piece).count(OK)
+            last = piece[-len(OK) + 1 :]
+        sender.join()
+        return found
 
 
 def code_at_the_end(connection) -> int:
