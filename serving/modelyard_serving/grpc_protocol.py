@@ -103,7 +103,8 @@ class GrpcProtocol(Calls, asyncio.Protocol):
         """Send what has gathered, and close a connection that is over."""
         self._flushes = False
         transport = self._transport
-        if transport is None:
+        if transport is None or transport.is_closing():
+            self.out.clear()
             return
         if self.out:
             transport.write(b"".join(self.out))

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar, cast
 
 from hpack import Decoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
+from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 from modelyard_serving.http2_frames import Code, ConnectionFault
@@ -22,6 +23,15 @@ R = TypeVar("R")
 REMEMBERED = 64
 TABLE_RESIZED = (0x20, 0xE0)
 """What a block that begins by resizing the table has in its first byte, and in which bits."""
+INDEXED = PACKED = 0x80
+"""The bit of a field that is in the table, and of a text in Huffman's code."""
+LONG_INDEX = 0xFF
+CHANGES_TABLE = 0x60
+SHORT_INDEX = 0x0F
+"""The bits of an index before a text; all of them say that more follow."""
+LONG_TEXT = 0x7F
+FIELD_BYTES = 32
+"""What a field counts beyond its texts."""
 PSEUDO = frozenset({b":method", b":scheme", b":path", b":authority"})
 NEEDED = (b":method", b":scheme", b":path")
 OF_A_CONNECTION = frozenset(
@@ -102,8 +112,10 @@ class HeaderBlocks(Generic[R]):
             ConnectionFault: as `request`.
         """
         additions = self._table.additions
+        fields: Sequence[Field] | None = self._read_plainly(block)
         try:
-            fields = cast("Sequence[Field]", self._decoder.decode(block, raw=True))
+            if fields is None:
+                fields = cast("Sequence[Field]", self._decoder.decode(block, raw=True))
         except OversizedHeaderListError as error:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many headers") from error
         except HPACKError as error:
@@ -114,11 +126,58 @@ class HeaderBlocks(Generic[R]):
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many headers")
         return fields
 
+    def _read_plainly(self, block: bytes) -> Sequence[Field] | None:
+        """Return the fields of a block of short ones that leave the table alone; None for others.
+
+        What differs from call to call, an id say, comes like that; the library takes several times
+        as long.  It judges all that is unusual here.
+        """
+        fields: list[Field] = []
+        at = size = 0
+        try:
+            while at < len(block):
+                first = block[at]
+                at += 1
+                if first & INDEXED:
+                    field = self._table.get_by_index(first & ~INDEXED)
+                    if first == LONG_INDEX:
+                        return None
+                elif first & CHANGES_TABLE or first & SHORT_INDEX == SHORT_INDEX:
+                    return None
+                else:
+                    name, at = self._name(first & SHORT_INDEX, block, at)
+                    value, at = _text(block, at)
+                    field = (name, value)
+                fields.append(field)
+                size += FIELD_BYTES + len(field[0]) + len(field[1])
+        except (HPACKError, IndexError, _Unusual):
+            return None
+        return fields if size <= self._decoder.max_header_list_size else None
+
+    def _name(self, index: int, block: bytes, at: int) -> tuple[bytes, int]:
+        if index:
+            return self._table.get_by_index(index)[0], at
+        return _text(block, at)
+
     @staticmethod
     def _stays(block: bytes) -> bool:
         """Return whether the block leaves the table's size alone."""
         bits, mask = TABLE_RESIZED
         return not block or block[0] & mask != bits
+
+
+class _Unusual(Exception):
+    """A text that is not short, or not whole."""
+
+
+def _text(block: bytes, at: int) -> tuple[bytes, int]:
+    """Return a short text in a block, and where it ends."""
+    size = block[at] & ~PACKED
+    begin, end = at + 1, at + 1 + size
+    if size == LONG_TEXT or end > len(block):
+        raise _Unusual
+    text = block[begin:end]
+    return (decode_huffman(text) if block[at] & PACKED else text), end
 
 
 def check_trailers(fields: Sequence[Field]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from modelyard_serving import http2_frames as frames
 from modelyard_serving.grpc_status import Status
 from modelyard_serving.http2 import IDLE_FRAMES, MAX_CONTINUATIONS, MAX_STREAMS
-from modelyard_serving.http2_frames import Code, frame
+from modelyard_serving.http2_frames import Code, ConnectionFault, frame
 from modelyard_serving.http2_headers import HeaderBlocks, Malformed
 from support.http2_client import Client, Echo, packed
 
@@ -284,6 +284,29 @@ def test_a_remembered_block_means_what_it_says(steps):
         for name, value in list(plain.decode(block, raw=True))[3:]:
             wanted[name] = wanted[name] + b"," + value if name in wanted else value
         assert blocks.request(block) == wanted
+
+
+TEXTS = st.binary(max_size=8).map(lambda text: bytes((len(text),)) + text)
+PLAIN = st.tuples(st.sampled_from([b"\x00", b"\x10"]), TEXTS, TEXTS).map(b"".join)
+NAMED = st.tuples(st.integers(1, 14).map(lambda n: bytes((n,))), TEXTS).map(b"".join)
+INDEXED = st.integers(0x80, 0xFF).map(lambda n: bytes((n,)))
+PIECES = st.lists(PLAIN | NAMED | INDEXED | st.binary(max_size=6), max_size=8).map(b"".join)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(PIECES, min_size=1, max_size=4))
+def test_blocks_are_read_as_the_library_reads_them(pieces):
+    """The way round the library comes to the same fields, or to no other judgement."""
+    plain = hpack.Decoder(max_header_list_size=300)
+    blocks = HeaderBlocks(300, 100, lambda head: (head, True))
+    for block in pieces:
+        try:
+            wanted = [tuple(field) for field in plain.decode(block, raw=True)]
+        except hpack.HPACKError:
+            with pytest.raises(ConnectionFault):
+                blocks.fields(block)
+            return
+        assert [tuple(field) for field in blocks.fields(block)] == wanted
 
 
 @pytest.mark.parametrize(
