@@ -157,15 +157,13 @@ class Gatherer:
 
 def scores(arrays: Sequence[Array]) -> Floats:
     """Return one score for each row of score outputs, in any order."""
-    # Of one row with one score, or with two, the last is it: no array is needed to know.
-    ones = [array.item(-1) for array in arrays if _has_one_row(array)]
+    ones: list[float] = []
     by_shape: dict[tuple[int, ...], list[Array]] = {}
     for array in arrays:
-        if not _has_one_row(array):
+        # Of one row with one score, or with two, the last is it: no array is needed to know.
+        if len(array) == 1 and 0 < array.size <= LAST_OF_TWO:
+            ones.append(array.item(-1))
+        else:
             by_shape.setdefault(array.shape[1:], []).append(array)
     several = [scores_of(np.concatenate(group)) for group in by_shape.values()]
     return np.concatenate([np.array(ones), *several], dtype=np.float64, casting="unsafe")
-
-
-def _has_one_row(array: Array) -> bool:
-    return len(array) == 1 and 0 < array.size <= LAST_OF_TWO

@@ -24,12 +24,12 @@ from modelyard_serving.codec import Array
 from modelyard_serving.counting import Categories, Numbers, Ruler
 from modelyard_serving.identity import Identity
 
-FOLD_AFTER_ROWS = 512
+FOLD_AFTER_ROWS = 1024
 FOLD_AFTER_SECONDS = 0.25
 PIECE_VALUES = 1 << 14
-"""Values that are counted at once."""
-PIECE_ROWS = 64
-"""Rows that are counted at once at least."""
+"""Values that are counted at once, as long as that makes no more and no fewer rows than these:"""
+FEWEST_ROWS = 64
+MOST_ROWS = 1024
 MAX_WAITING_BYTES = 32 << 20
 """What may wait, about; beyond it counting does not wait for its turn."""
 REQUEST_BYTES = 512
@@ -120,7 +120,8 @@ class Recorder:
             {columns.score.name: (profile.prediction, columns.score.datatype)}, None
         )
         self._left_out = {tensor.name for tensor in signature.inputs} - columns.inputs
-        self._piece_rows = max(PIECE_ROWS, PIECE_VALUES // (len(columns.numbers) + 1))
+        rows = PIECE_VALUES // (len(columns.numbers) + 1)
+        self._piece_rows = min(MOST_ROWS, max(FEWEST_ROWS, rows))
         self._most_rows = MAX_WAITING_BYTES // (columns.row_bytes + REQUEST_BYTES)
 
     def record(
@@ -167,8 +168,8 @@ class Recorder:
         self._waiting_rows += entry.rows or 1
         if before < FOLD_AFTER_ROWS <= self._waiting_rows:
             self._later(0, self._count_piece)  # as soon as the answer is on its way
-        elif self._waiting_rows > self._most_rows:
-            self._count_piece()
+        while self._waiting_rows > self._most_rows:
+            self._count(clock.now())
 
     def _count_piece(self) -> None:
         if self._waiting:
