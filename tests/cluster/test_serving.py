@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+import trustme
 from hack import caches
 
 from modelyard_core import bundle
@@ -13,6 +14,7 @@ from support import bundles, onnx_models
 from support.bundles import Bundle
 from support.kube import Kube, Obj
 from support.rollout_load import Load
+from support.secret_mount import pair
 
 pytestmark = pytest.mark.cluster
 
@@ -47,6 +49,20 @@ model = folder / "model.onnx"
 model.write_bytes(model.read_bytes()[:-1] + b"?")
 """
 UNTRUE = "input 'x' is FP32 [-1, 1] in the model, FP64 [-1, 1] in the signature"
+
+LOOK = """
+import hashlib, http.client, ssl, sys
+context = ssl._create_unverified_context()
+connection = http.client.HTTPSConnection("127.0.0.1", 8080, context=context)
+for key in sys.argv[1:]:
+    headers = {"authorization": f"Bearer {key}"}
+    connection.request("GET", "/v2/models/rain", headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    print(answer.status)
+print(hashlib.sha256(connection.sock.getpeercert(True)).hexdigest())
+"""
+"""Prints what each key gets, and the certificate."""
 
 
 @pytest.fixture(scope="module")
@@ -178,8 +194,13 @@ def load(kube: Kube, image: str, stored: Bundle) -> Iterator[Load]:
     load.start()
     yield load
     load.stop()
-    kube.run("delete", "deployment", NAME, "--cascade=orphan")
-    kube.run("delete", "replicasets,pods", "-l", f"app={NAME}", "--force", "--grace-period=0")
+    end_at_once(kube, NAME)
+
+
+def end_at_once(kube: Kube, name: str) -> None:
+    """Delete a Deployment without the time that its pods take to leave."""
+    kube.run("delete", "deployment", name, "--cascade=orphan")
+    kube.run("delete", "replicasets,pods", "-l", f"app={name}", "--force", "--grace-period=0")
 
 
 def test_a_rolling_restart_loses_no_request(kube: Kube, load: Load):
@@ -197,6 +218,62 @@ def test_a_rolling_restart_loses_no_request(kube: Kube, load: Load):
     load.wait_for_more(200)
     seen = load.read()
     assert (seen.failures, seen.errors, seen.broken) == (0, {}, {})
+
+
+def locked(image: str, made: Bundle) -> Obj:
+    """Return a Deployment whose server asks for a key and speaks TLS, from two Secrets."""
+    deployment = serving("locked", image, made.uri, made.digest, replicas=1)
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    container["env"] += environment(
+        TLS_DIR="/modelyard/tls", KEYS_FILE="/modelyard/keys/keys", ROTATION_SECONDS="1"
+    )
+    container["readinessProbe"]["httpGet"]["scheme"] = "HTTPS"
+    for name in ("tls", "keys"):
+        mount = {"name": name, "mountPath": f"/modelyard/{name}", "readOnly": True}
+        container["volumeMounts"].append(mount)
+        pod["volumes"].append({"name": name, "secret": {"secretName": name}})
+    return deployment
+
+
+def secrets(authority: trustme.CA, keys: str) -> tuple[Obj, Obj]:
+    """Return the two Secrets, with a certificate of their own."""
+    files = {name.replace("_", "."): data for name, data in pair(authority).items()}
+    head = {"apiVersion": "v1", "kind": "Secret"}
+    return (
+        head | {"metadata": {"name": "tls"}, "data": encoded(files)},
+        head | {"metadata": {"name": "keys"}, "data": encoded({"keys": keys.encode()})},
+    )
+
+
+def encoded(files: dict[str, bytes]) -> dict[str, str]:
+    return {name: base64.b64encode(data).decode() for name, data in files.items()}
+
+
+def test_exchanged_secrets_are_followed_without_a_restart(kube: Kube, image: str, stored: Bundle):
+    authority = trustme.CA()
+    kube.apply(*secrets(authority, "old"), locked(image, stored))
+    kube.run("rollout", "status", "deployment/locked", "--timeout=55s")
+    (pod,) = kube.list("pods", "app=locked")
+    name = pod["metadata"]["name"]
+
+    def seen() -> list[str]:
+        command = ("python", "-c", LOOK, "old", "new")
+        return kube.run("exec", name, "-c", "serving", "--", *command).split()
+
+    *before, first = seen()
+    kube.apply(*secrets(authority, "new"))
+    kube.run("annotate", "pod", name, "test/woken=now")  # else the kubelet looks once a minute
+
+    def exchanged() -> bool | None:
+        *codes, certificate = seen()
+        return (codes == ["401", "200"] and certificate != first) or None
+
+    kube.wait("the new key and the new certificate", exchanged)
+    (container,) = kube.get("pod", name)["status"]["containerStatuses"]
+    assert before == ["200", "401"]
+    assert (container["restartCount"], container["ready"]) == (0, True)
+    end_at_once(kube, "locked")
 
 
 def test_a_bundle_with_one_changed_byte_stays_out(kube: Kube, image: str, stored: Bundle):
