@@ -15,6 +15,9 @@ from support.oip_reference import DTYPES, HALVES, WHOLE, to_bytes
 from support.random_models import Input, RandomModel
 
 MAX_SIZE = 4
+UNLIKE = 0.03
+"""Share of sizes that forget that they vary together with others."""
+LARGE = 0.4
 LARGE_BYTES = 5000
 AUTO = -1
 """The header says where the JSON ends."""
@@ -90,7 +93,7 @@ def _usual(dice: Random, model: RandomModel) -> _Draft:
         draft.document["parameters"] = {"binary_data_output": True}
     if dice.choice((True, False)):
         draft.document["id"] = f"r-{dice.randint(0, 99)}"
-    if dice.random() < RAW:
+    if dice.random() < LARGE:
         draft.rewrite = _enlarged
     return draft
 
@@ -140,6 +143,8 @@ def _size(dice: Random, tensor: Input, axis: int, named: dict[str | None, int]) 
     if isinstance(wanted, int):
         return wanted
     size = dice.choice((1, 2, 3, 1, 2, 3, 0, MAX_SIZE))
+    if dice.random() < UNLIKE:
+        return size
     return size if wanted is None and axis else named.setdefault(wanted, size)
 
 
@@ -239,7 +244,7 @@ def _change_an_element(dice: Random, draft: _Draft, _: RandomModel) -> None:
     if not place:
         return
     index = dice.randrange(len(place))
-    match dice.choice(("junk", "junk", "one more", "one less", "a number")):
+    match dice.choice(("junk", "one more", "one less", "a number")):
         case "junk":
             place[index] = dice.choice(JUNK)
         case "one more":
@@ -322,6 +327,8 @@ CHANGES: tuple[Callable[[Random, _Draft, RandomModel], None], ...] = (
     _drop_a_field,
     _change_an_input,
     _change_a_size,
+    _change_an_element,
+    _change_an_element,
     _change_an_element,
     _change_an_element,
     _say_nulls,

@@ -40,7 +40,7 @@ def runner():
 
 
 PROFILE = settings(
-    max_examples=50 * TIMES,
+    max_examples=100 * TIMES,
     deadline=None,
     derandomize=TIMES == 1,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
