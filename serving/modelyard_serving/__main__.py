@@ -77,7 +77,7 @@ def compose(told: settings.ServeSettings) -> server.DrainingServer:
             task.cancel()
 
     application = LateApplication(build, alongside)
-    late: tuple[Late, ...] = (application,) if grpc is None else (application, grpc)
+    late: tuple[Late, ...] = (application,) if grpc is None else (grpc, application)
     return server.build(application, http, told, gate, shield, grpc)
 
 
