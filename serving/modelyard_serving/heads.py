@@ -30,6 +30,8 @@ MAX_LENGTH_DIGITS = 15
 NOT_FOR_US = frozenset(
     (b"transfer-encoding", b"expect", b"te", b"trailer", b"upgrade", b"http2-settings")
 )
+OFFER = (b"connection", b"upgrade", b"http2-settings")
+OFFERING = {b"upgrade", b"http2-settings", b"keep-alive"}
 ROLES = {role.value.encode(): role for role in Role}
 NO_BODY = (b"", b"0")
 
@@ -165,6 +167,24 @@ def _cut(head: bytes) -> tuple[bytes, str | None]:
     return head, request_id
 
 
+def without_offer(head: bytes) -> bytes | None:
+    """Return a head without its offer to go on in HTTP/2; None if there is none, or more to it.
+
+    Some clients offer it with every request, and the parser takes what follows an offer for the
+    other protocol, the body included.  A server may ignore the offer.
+    """
+    seen = _Reading()
+    if not seen.read(head, offers=True):
+        return None
+    hops = {token.strip().lower() for token in seen.fields.get(b"connection", b"").split(b",")}
+    upgrade = seen.fields.get(b"upgrade", b"").lower()
+    if upgrade != b"h2c" or not hops <= OFFERING or head.count(b"\n") != head.count(b"\r\n"):
+        return None
+    lines = head.split(b"\r\n")
+    kept = [line for line in lines if line.partition(b":")[0].lower() not in OFFER]
+    return b"\r\n".join(kept)
+
+
 def _is_plain(fields: dict[bytes, bytes]) -> bool:
     return (
         NOT_FOR_US.isdisjoint(fields)
@@ -185,15 +205,20 @@ class _Reading:
         self._begins = 0
         self._body = False
 
-    def read(self, head: bytes) -> bool:
-        """Return whether the bytes are one head of HTTP 1.1, no more and no less."""
+    def read(self, head: bytes, *, offers: bool = False) -> bool:
+        """Return whether the bytes are one head of HTTP 1.1, that offers another protocol or not."""
         parser = httptools.HttpRequestParser(self)
+        offered = False
         try:
             parser.feed_data(head)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade:
+            offered = True
+        except httptools.HttpParserError:
             return False
         self.method = parser.get_method()
         is_one = (self._begins, self._ends, self._body) == (1, 1, False)
+        if offered is not offers:
+            return False
         return is_one and not self._repeated and parser.get_http_version() == "1.1"
 
     def on_message_begin(self) -> None:

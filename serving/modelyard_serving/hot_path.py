@@ -22,7 +22,7 @@ from modelyard_serving.access import Access
 from modelyard_serving.clock import perf_counter
 from modelyard_serving.coalescing import Coalescer
 from modelyard_serving.gate import Gate
-from modelyard_serving.heads import Heads, Kind
+from modelyard_serving.heads import Heads, Kind, without_offer
 from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.http_protocol import ServingProtocol
 from modelyard_serving.inference import LARGE_BODY_BYTES
@@ -32,6 +32,7 @@ from modelyard_serving.settings import ServeSettings
 END_OF_HEAD = b"\r\n\r\n"
 BEGINNING = b"POST /v2/"
 INFER = Kind.INFER
+OFFERED = b"h2c"
 LIVE = wire.json(orjson.dumps({"live": True}))
 READY = wire.json(orjson.dumps({"ready": True}))
 
@@ -133,6 +134,10 @@ class HotProtocol(ServingProtocol):
                 return
             data = data[end:]
             self._arrived = self._touched
+        self._leave(data)
+
+    def _leave(self, data: bytes) -> None:
+        """Leave what came for the next turn."""
         self._rest = data
         self.flow.pause_reading()
         self.loop.call_soon(self._go_on)
@@ -149,7 +154,10 @@ class HotProtocol(ServingProtocol):
     def _pass_by(self, data: bytes, begin: int) -> None:
         """Wait for the rest of a head that may be one of ours, and hand over all else."""
         is_cut = begin < len(END_OF_HEAD) and data.startswith(BEGINNING)
-        if is_cut and len(data) <= self.limits.max_header_bytes:
+        plain = without_offer(data[:begin]) if OFFERED in data[:begin] else None
+        if plain is not None:
+            self._leave(plain + data[begin:])
+        elif is_cut and len(data) <= self.limits.max_header_bytes:
             self._hold(data, len(data) + 1)
         else:
             self.hand_over(data)

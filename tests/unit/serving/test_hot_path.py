@@ -159,6 +159,34 @@ async def test_answers_come_in_the_order_of_the_requests_whatever_way_they_take(
         assert answer.status == (400 if kind == 5 else 200)
 
 
+H2C = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAMAAABkAAQ")
+
+
+async def test_an_offer_of_http_2_is_ignored_and_the_request_answered(server):
+    content = body([0.25])
+    (plain,) = await server.converse(request(content))
+
+    connection = server.connect()
+    connection.data_received(request(content, *H2C) * 3)
+    assert await server.answers(connection, 3) == [plain] * 3
+    assert await server.converse(hot.chunked(content, *H2C)) == [plain]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("connection: upgrade", "upgrade: websocket"),
+        ("connection: upgrade, transfer-encoding", "upgrade: h2c"),
+        ("connection: upgrade", "upgrade: h2c", "upgrade: h2c"),
+        ("connection: upgrade, close", "upgrade: h2c"),
+    ],
+)
+async def test_another_offer_with_a_body_is_refused(server, fields):
+    (answer,) = await server.converse(request(body(), *fields))
+
+    assert (answer.status, answer.closes) == (400, True)
+
+
 async def test_probes_come_in_their_turn(server):
     probe = b"GET /v2/health/live HTTP/1.1\r\nhost: rain\r\n\r\n"
     answers = await server.converse(request(body()) + probe + request(b"{") + probe)

@@ -72,7 +72,7 @@ def test_requests_in_one_packet_are_answered_in_order(bounded):
         pytest.param(b"NONSENSE\r\n\r\n", 400, "not HTTP", id="nonsense"),
         pytest.param(head(5, "content-length: 6") + b"12345", 400, "not HTTP", id="two-lengths"),
         pytest.param(
-            head(5, "connection: upgrade", "upgrade: h2c") + b"12345",
+            head(5, "connection: upgrade", "upgrade: websocket") + b"12345",
             400,
             "cannot offer an upgrade",
             id="an-upgrade-with-a-body",
@@ -100,7 +100,9 @@ def test_bytes_that_are_no_acceptable_request_are_answered_and_cut_off(
     [
         pytest.param(b"HTTP/1.1\r\nhost: r\r\nconnection: close", id="close-asked-for"),
         pytest.param(b"HTTP/1.0", id="an-old-client"),
-        pytest.param(b"HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c", id="an-upgrade-ignored"),
+        pytest.param(
+            b"HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket", id="an-upgrade-ignored"
+        ),
     ],
 )
 def test_an_answer_ends_the_connection_where_it_must(bounded, lines):
