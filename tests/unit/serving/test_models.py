@@ -250,6 +250,26 @@ async def test_half_floats_keep_every_bit(tmp_path, datatype):
     assert as_json.status_code == 400
 
 
+@pytest.mark.parametrize("shape", [(-1,), (-1, 3), (-1, 2, 2)])
+@pytest.mark.parametrize("datatype", ["FP64", "FP16", "BF16", "INT8", "UINT64", "BOOL"])
+async def test_scores_of_every_kind_of_number_are_counted(tmp_path, datatype, shape):
+    cast = helper.make_node("Cast", ["x"], ["y"], to=onnx_models.ONNX_OF[datatype])
+    data = onnx_models.build([cast], [("x", "FP32", shape)], [("y", datatype, shape)])
+    signature = Signature(
+        "Regression", (Tensor("x", "FP32", shape),), (Tensor("y", datatype, shape),), score="y"
+    )
+    bundle = bundles.write(tmp_path / "model", data, signature, onnx_models.EMPTY_PROFILE)
+    ones = np.ones((2, *shape[1:]))
+    async with serving.serving(bundle) as served:
+        answer = await served.infer(
+            tensor(shape=ones.shape, data=ones.tolist()), parameters={"binary_data_output": True}
+        )
+        sketch = (await served.http.get("/v1/sketch")).json()
+
+    assert answer.status_code == 200, answer.text
+    assert sketch["roles"]["direct"]["prediction"]["bins"] == [0, 2]
+
+
 def test_bfloat16_goes_in_and_out_beside_text_whatever_its_memory():
     nodes = [
         helper.make_node("Concat", ["x", "x"], ["y"], axis=0),
