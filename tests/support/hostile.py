@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import hpack
+
 MIB = 1 << 20
 ABORT = struct.pack("ii", 1, 0)
 """SO_LINGER: close with a reset."""
@@ -87,6 +89,37 @@ class Attack:
                 connection.shutdown(socket.SHUT_WR)
             while connection.recv(65536):
                 pass
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
+END_STREAM, END_HEADERS = 1, 4
+
+
+def grpc_call(path: str, message: bytes) -> bytes:
+    """Return a whole connection that makes one call over HTTP/2."""
+    fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "rain"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ]
+    head = hpack.Encoder().encode(fields)
+    body = b"\0" + len(message).to_bytes(4) + message
+    frames = (
+        (SETTINGS, 0, 0, b""),
+        (WINDOW_UPDATE, 0, 0, (1 << 16).to_bytes(4)),
+        (HEADERS, END_HEADERS, 1, head),
+        (DATA, END_STREAM, 1, body),
+        (PING, 0, 0, bytes(8)),
+    )
+    return PREFACE + b"".join(_frame(*frame) for frame in frames)
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3) + bytes((kind, flags)) + stream.to_bytes(4) + payload
 
 
 def resident_bytes(pid: int) -> int:

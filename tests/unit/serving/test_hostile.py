@@ -5,9 +5,11 @@ import json
 import selectors
 import threading
 
+import grpc
 import httpx
 import pytest
 
+from modelyard_serving.grpc_wire import inference_pb2 as wire
 from support import hostile, http_wire, serving
 from support.hostile import MIB, Attack
 from support.serving import INFER, rows
@@ -25,6 +27,7 @@ VALID = (
     b"GET /metrics HTTP/1.0\r\n\r\n",
 )
 STREAMS = 10_000
+CUT_OFF = 0
 GROWTH_BYTES = 24 * MIB
 
 
@@ -91,6 +94,73 @@ def test_ten_thousand_streams_of_nonsense_leave_nothing_behind(rain_bundle):
     assert 'code="500"' not in metrics
     assert not "".join(line for line in program.lines if "traceback" in line)
     assert len(program.lines) < 100
+
+
+@pytest.mark.slow
+def test_nonsense_on_the_port_of_grpc_leaves_nothing_behind(rain_bundle):
+    message = wire.ModelReadyRequest(name="rain").SerializeToString()
+    calls = (
+        hostile.grpc_call("/inference.GRPCInferenceService/ModelReady", message),
+        hostile.grpc_call("/inference.GRPCInferenceService/ModelInfer", message),
+        hostile.grpc_call("/grpc.health.v1.Health/Check", b""),
+        PLAIN,
+    )
+    with serving.program(rain_bundle, GRPC_PORT=0, RECEIVE_SECONDS=5) as program:
+        program.wait_for("ready: rain version 1")
+        port = int(program.wait_for("gRPC on").split("127.0.0.1:")[1].split('"')[0])
+        pid = program.process.pid
+        files = hostile.open_files(pid)
+        with a_good_client(program):
+            Attack(port, seed=3, valid=calls).run(STREAMS // 10)
+            memory = hostile.resident_bytes(pid)
+            Attack(port, seed=4, valid=calls).run(STREAMS // 3)
+        is_calm(program, files)
+        growth = hostile.resident_bytes(pid) - memory
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            ready = channel.unary_unary(
+                "/inference.GRPCInferenceService/ModelReady",
+                response_deserializer=wire.ModelReadyResponse.FromString,
+            )(message, timeout=serving.PATIENCE_SECONDS)
+
+    assert ready.ready
+    assert growth < GROWTH_BYTES
+    assert not "".join(line for line in program.lines if "traceback" in line)
+    assert len(program.lines) < 100
+
+
+@pytest.mark.slow
+def test_what_surrounds_a_body_has_an_end_too(rain_bundle):
+    """Trailers, extensions and tiny chunks cost as little as a head, whatever their length."""
+    begin = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+    endless = {
+        "one trailer": (begin + b"0\r\nx: ", b"a"),
+        "many trailers": (begin + b"0\r\n", b"x: 1\r\n"),
+        "an extension": (begin + b"1;x=", b"a"),
+        "zeros": (begin, b"0"),
+    }
+    with serving.program(rain_bundle, RECEIVE_SECONDS=60) as program:
+        program.wait_for("ready: rain version 1")
+        program.converse(PLAIN.replace(b"host: rain", b"connection: close"))
+        memory = hostile.peak_bytes(program.process.pid)
+        codes = {name: fed(program, *data) for name, data in endless.items()}
+        growth = hostile.peak_bytes(program.process.pid) - memory
+
+    assert set(codes.values()) <= {400, 431, CUT_OFF}
+    assert growth < 8 * MIB
+
+
+def fed(program, begin: bytes, more: bytes) -> int:
+    """Send without an end until the connection is refused, and return the code."""
+    with program.connect() as connection:
+        connection.sendall(begin)
+        connection.settimeout(0.01)
+        while True:
+            try:
+                with contextlib.suppress(TimeoutError):
+                    return http_wire.answers(connection.recv(65536))[0].status
+                connection.sendall(more * (8192 // len(more)))
+            except ConnectionError:  # it was refused with bytes on their way
+                return CUT_OFF
 
 
 @pytest.mark.slow

@@ -205,3 +205,12 @@ def test_a_body_that_looks_like_a_request_is_a_body(program):
 
     assert (first.status, last.status) == (400, 404)
     assert b"/last" in last.body
+
+
+@pytest.mark.parametrize(("fields", "code"), [(97, 200), (99, 431)])
+def test_a_head_has_a_hundred_fields_at_most(program, fields, code):
+    more = (b"x-%d: 1" % number for number in range(fields))
+
+    (answer,) = http_wire.answers(program.converse(post(length(), b"connection: close", *more)))
+
+    assert (answer.status, answer.closes) == (code, True)
