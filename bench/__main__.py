@@ -1,54 +1,31 @@
 """`python -m bench [name] [arguments]`: run one of the benchmarks, or all of them."""
 
-from __future__ import annotations
-
+import subprocess
 import sys
-from typing import TYPE_CHECKING
 
-from hack.terminal import Failure, exit_with, say
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-
-def operator_scale(arguments: Sequence[str]) -> int:
-    """How fast 200 custom resources are brought to rest, and what that costs in memory."""
-    from bench import operator_scale as scale
-
-    scale.main(arguments)
-    return 0
-
-
-def serving(arguments: Sequence[str]) -> int:
-    """How fast the model server is, beside other Python model servers."""
-    from bench.serving import command
-
-    return command.main(arguments)
-
-
-BENCHES: dict[str, Callable[[Sequence[str]], int]] = {
-    "operator-scale": operator_scale,
-    "serving": serving,
+BENCHES = {
+    "operator-scale": ("operator_scale", "custom resources brought to rest, and the memory of it"),
+    "batch-scoring": ("batch_scoring", "rows a second of a scoring Job beside a bare loop"),
+    "serving": ("serving", "the model server beside other Python model servers"),
 }
 
 
 def main() -> int:
-    """Run what the arguments name; return the exit code."""
+    """Run what the arguments name; return the worst exit code."""
     names, rest = sys.argv[1:2] or list(BENCHES), sys.argv[2:]
     if names[0] not in BENCHES:
         print(__doc__)
-        for name, bench in BENCHES.items():
-            print(f"  {name:16} {bench.__doc__}")
-        return 0 if names[0] in ("-h", "--help", "list") else 2
+        for name, (_, sentence) in BENCHES.items():
+            print(f"  {name:16} {sentence}")
+        return 0 if names[0] in {"list", "-h", "--help"} else 2
     worst = 0
     for name in names:
-        say(f"{name}: {BENCHES[name].__doc__}")
-        worst = max(worst, BENCHES[name](rest))
+        module, sentence = BENCHES[name]
+        print(f"==> {name}: {sentence}", flush=True)
+        command = [sys.executable, "-m", f"bench.{module}", *rest]
+        worst = max(worst, subprocess.run(command, check=False).returncode)
     return worst
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failure as failure:
-        exit_with(failure)
+    sys.exit(main())

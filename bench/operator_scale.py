@@ -10,7 +10,6 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,9 @@ DATA = {
 }
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     """Measure."""
-    count = int(arguments[0]) if arguments else 200
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     with (
         tempfile.TemporaryDirectory() as folder,
         api_server.running(Path(folder) / "api") as server,
@@ -120,4 +119,4 @@ def resident(replica: Operator, line: str = "VmRSS") -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

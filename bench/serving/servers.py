@@ -29,6 +29,9 @@ PEERS = Path(__file__).parent / "peers"
 START_SECONDS = 90
 STOP_SECONDS = 3
 POLL_SECONDS = 0.002
+SETTLE_SECONDS = 5.0
+QUIET_AFTER_SECONDS, QUIET_SECONDS = 0.3, 0.015
+"""A server is at rest when it has used no more processor time than that in such a while."""
 RIGHT = b"right"
 
 
@@ -228,6 +231,14 @@ class Server:
             return answer
         dialect.judge(question, body)
         return RIGHT
+
+    def settle(self) -> None:
+        """Wait until it has done what it puts off until after its first answer."""
+        until = time.perf_counter() + SETTLE_SECONDS
+        before, now = -1.0, self.processor_seconds()
+        while now - before > QUIET_SECONDS and time.perf_counter() < until:
+            time.sleep(QUIET_AFTER_SECONDS)
+            before, now = now, self.processor_seconds()
 
     def pause(self) -> None:
         """Stop all its processes, so that an idle server costs the others nothing."""

@@ -81,6 +81,7 @@ class Session:
         if key not in self._servers:
             made = self.new_server(name, model, more, cores)
             self.start(made)
+            made.settle()
             made.pause()
             self._servers[key] = made
         return self._servers[key]
