@@ -221,7 +221,9 @@ class PartWriter:
         self._target = aside if folder.is_local else self._final
         with reached(self._final):
             self._stream = self._target.files.open_output_stream(self._target.path)
-            self._writer = pa.parquet.ParquetWriter(self._stream, schema, compression="zstd")
+            self._writer = pa.parquet.ParquetWriter(
+                self._stream, schema, compression="zstd", use_dictionary=_repetitive(schema)
+            )
         self.rows = 0
 
     def write(self, columns: list[pa.Array]) -> None:
@@ -251,6 +253,11 @@ class PartWriter:
             size = self._final.files.get_file_info(self._final.path).size
         name = self._final.path.rpartition("/")[2]
         return Finished(name, self.rows, size)
+
+
+def _repetitive(schema: pa.Schema) -> list[str]:
+    """Return the columns that are worth a dictionary: not floats, whose values hardly repeat."""
+    return [field.name for field in schema if not pa.types.is_floating(field.type)]
 
 
 def _is_ours(name: str, *, begun: bool) -> bool:
