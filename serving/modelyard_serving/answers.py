@@ -23,7 +23,8 @@ PER_SECOND = 100
 """Answers that are kept in a second, about: so few that they cost next to nothing."""
 PAGE = 1000
 """Answers of one page at most."""
-HIGHEST_LEVEL = 32
+HIGHEST_LEVEL = 33
+"""Keeps nothing at all."""
 MOST_DIGITS = 18
 """Of a number that anybody means."""
 CURSOR = re.compile(r"([0-9A-Za-z-]{1,64})\.([0-9]{1,18})")
