@@ -19,13 +19,16 @@ from modelyard_serving.settings import Limits
 
 MAX_HEADS = 1024
 MAX_CUT_BYTES = 128
+NOTHING = b"\0"
+"""Stands for a value that was cut out: no head that is taken holds it."""
 VISIBLE = bytes(range(0x21, 0x7F))
 REQUEST_ID = b"x-request-id"
 CUT = tuple(
-    b"\r\n%b: " % name
+    (b"\r\n%b: " % name, len(name) + 4, name.lower() == REQUEST_ID)
     for name in (REQUEST_ID, b"traceparent", b"tracestate", b"X-Request-Id", b"Traceparent")
 )
-"""Beginnings of header lines whose values differ from request to request and mean nothing to HTTP."""
+"""Header lines whose values differ from request to request and mean nothing to HTTP: how they begin,
+the length of that, and whether the value is the request's id."""
 MAX_LENGTH_DIGITS = 15
 NOT_FOR_US = frozenset(
     (b"transfer-encoding", b"expect", b"te", b"trailer", b"upgrade", b"http2-settings")
@@ -152,17 +155,17 @@ class Heads:
 def _cut(head: bytes) -> tuple[bytes, str | None]:
     """Return the head without the values that differ, and the value of the request's id."""
     request_id = None
-    for line in CUT:
+    for line, length, is_id in CUT:
         begin = head.find(line)
         if begin < 0:
             continue
-        begin += len(line)
+        begin += length
         end = head.find(b"\r", begin)
         value = head[begin:end]
-        if not 0 < len(value) <= MAX_CUT_BYTES or value.translate(None, VISIBLE):
+        if not value or len(value) > MAX_CUT_BYTES or value.translate(None, VISIBLE):
             continue
-        head = b"%b\0%b" % (head[:begin], head[end:])  # no head that is taken holds a null
-        if line[2:-2].lower() == REQUEST_ID:
+        head = head[:begin] + NOTHING + head[end:]
+        if is_id:
             request_id = value.decode()
     return head, request_id
 
