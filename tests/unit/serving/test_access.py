@@ -118,6 +118,7 @@ async def answers_of(http: httpx.AsyncClient, **headers: str) -> dict[str, int]:
     return codes | {INFER: (await http.post(INFER, json=BODY, headers=headers)).status_code}
 
 
+@pytest.mark.slow
 async def test_the_server_asks_for_a_key_except_where_probes_and_the_monitor_come(
     mount, rain_bundle
 ):

@@ -126,6 +126,7 @@ def code_at_the_end(connection) -> int:
     return http_wire.answers(data)[0].status if data else 503
 
 
+@pytest.mark.slow
 def test_a_hundred_requests_at_once_on_one_connection_are_answered_in_order(rain_bundle):
     """Each has another id; the fast way takes them in turns, the slow way refuses the last."""
     bodies = [json.dumps({"id": str(n), "inputs": rows([n])}).encode() for n in range(100)]
