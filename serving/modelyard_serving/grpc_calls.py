@@ -74,6 +74,8 @@ class CallHead:
     packing: bytes
     metadata: Mapping[bytes, bytes]
     content_length: int | None
+    reason: str = ""
+    """Of the refusal, in one word for the metrics, where nobody else counts it."""
 
     @property
     def is_lasting(self) -> bool:

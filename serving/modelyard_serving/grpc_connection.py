@@ -76,7 +76,10 @@ class Calls(Connection[Call]):
         head = stream.head
         if head.method is None or head.refusal is not None:
             stream.is_over = True
+            if head.reason:
+                self._shared.rejected(head.reason)
         elif self._crowded and not head.method.is_open:
+            stream.reason = "TooManyConnections"
             self.end_call(stream, Status.UNAVAILABLE, CROWDED)
         elif head.timeout is not None:
             self._unarmed.append(stream)
@@ -280,7 +283,7 @@ def _interpret(shared: Shared[Any], head: Head) -> tuple[CallHead, bool]:
     needs_key = found.method is not None and not found.method.is_open
     if needs_key and not shared.access.allows(found.metadata.get(HEADER)):
         refusal = grpc_status.refusal(Status.UNAUTHENTICATED, REFUSAL)
-        found = CallHead(None, refusal, None, b"", {}, found.content_length)
+        found = CallHead(None, refusal, None, b"", {}, found.content_length, "Unauthorized")
     return found, found.is_lasting
 
 

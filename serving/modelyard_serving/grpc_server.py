@@ -51,7 +51,9 @@ class GrpcServer:
         self._model: FastModel | None = None
         self._service: Service | None = None
         self._protocol: type[GrpcProtocol] | None = None
-        self._shared: Shared[GrpcProtocol] = Shared({}, told.limits, shield.access)
+        self._shared: Shared[GrpcProtocol] = Shared(
+            {}, told.limits, shield.access, metrics.rejected
+        )
         self._certificates = shield.certificates
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None

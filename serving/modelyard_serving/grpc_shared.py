@@ -1,7 +1,7 @@
 """What the connections of one listener share; imports nothing that is not needed to listen."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -21,6 +21,8 @@ class Shared(Generic[C]):
     methods: Mapping[bytes, "Method"]
     limits: Limits
     access: Access
+    rejected: Callable[[str], object]
+    """Counts a call that no method hears of, by its reason."""
     connections: set[C] = field(default_factory=set)
     held: int = 0
     """Bytes of messages, and of answers that wait for a window."""

@@ -5,6 +5,7 @@ where its rows do not depend on each other.  Whatever is in doubt goes the slow 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -18,9 +19,12 @@ from modelyard_serving.fast_json import SMALL_ROWS
 from modelyard_serving.fast_model import FastModel
 from modelyard_serving.grpc_calls import Call
 from modelyard_serving.grpc_raw import RawReader, RawWriter, Reading
+from modelyard_serving.grpc_status import BUG, Status
 from modelyard_serving.grpc_wire import inference_pb2 as wire
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.protocol import InferRequest
+
+logger = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
@@ -75,15 +79,26 @@ class Together:
         while done < len(waiting) and (not done or perf_counter() < end):
             group = self._group(waiting, done)
             done += len(group)
-            open_ones = [entry for entry in group if not entry.call.closed]
-            if open_ones and not self._answer(open_ones):
-                for entry in open_ones:
-                    self._run_alone(entry.call)
+            self._answer_open([entry for entry in group if not entry.call.closed])
         if done < len(waiting):
             asyncio.get_running_loop().call_soon(self._flush)
             self._waiting = waiting[done:] + self._waiting
         for sink in {entry.call.sink for entry in waiting[:done]}:
             sink.flush()
+
+    def _answer_open(self, group: Sequence[Entry]) -> None:
+        """Answer calls that somebody waits for, together or each alone."""
+        try:
+            if not group or self._answer(group):
+                return
+        except Exception:
+            logger.exception("calls that ran together failed")
+            for entry in group:
+                if not entry.call.closed:
+                    entry.call.sink.end_call(entry.call, Status.INTERNAL, BUG)
+            return
+        for entry in group:
+            self._run_alone(entry.call)
 
     def _group(self, waiting: Sequence[Entry], begin: int) -> list[Entry]:
         """Return the next calls that run together: those of one role, up to a number of rows."""

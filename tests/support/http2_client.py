@@ -59,7 +59,13 @@ class Client:
 
     def __init__(self, method: Echo | None = None, access: Access | None = None, **limits) -> None:
         self.method = method or Echo()
-        self.shared = Shared({PATH.encode(): self.method}, Limits(**limits), access or Everybody())
+        self.rejected: list[str] = []
+        self.shared = Shared(
+            {PATH.encode(): self.method},
+            Limits(**limits),
+            access or Everybody(),
+            self.rejected.append,
+        )
         self.now = 0.0
         self.server = Direct(self.shared, _loop())
         self.server._now = lambda: self.now

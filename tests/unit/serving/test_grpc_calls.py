@@ -179,6 +179,7 @@ def test_a_key_is_asked_for_and_remembered_no_longer_than_it_counts():
     client.call(b"x", ("authorization", "please"))
 
     assert refused[0] == client.ending()[0] == str(int(Status.UNAUTHENTICATED))
+    assert client.rejected == ["Unauthorized"] * 2
 
 
 def test_a_failing_method_ends_its_call_alone(caplog):

@@ -3,11 +3,12 @@
 import asyncio
 from datetime import UTC, datetime
 
+import grpc
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import TensorProto, helper
 
 from modelyard_core.reference import NumericProfile, Profile
 from modelyard_core.roles import Role
@@ -107,6 +108,41 @@ async def test_a_client_that_goes_away_takes_nobody_with_it(sums):
             await leaving.close()
             for number, answer in enumerate(await asyncio.gather(*mine)):
                 check(number, answer)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Return a model that looks ten numbers up, and breaks where there is none."""
+    nodes = [helper.make_node("Gather", ["numbers", "place"], ["number"])]
+    numbers = helper.make_tensor("numbers", TensorProto.FLOAT, [10], range(0, 100, 10))
+    place, number = Tensor("place", "INT64", (-1, 1)), Tensor("number", "FP32", (-1, 1))
+    plain = [[(t.name, t.datatype, t.shape)] for t in (place, number)]
+    return bundles.write(
+        tmp_path_factory.mktemp("table") / "model",
+        onnx_models.build(nodes, *plain, [numbers]),
+        Signature("Regression", (place,), (number,), score="number"),
+        Profile(1, (), (), NumericProfile("number", (0.0,), (0, 1), 0, 0.0, 1.0)),
+    )
+
+
+async def test_a_call_that_breaks_the_model_breaks_no_other(table):
+    def asked(place: int) -> wire.ModelInferRequest:
+        return raw_request({"place": ("INT64", np.array([[place]], np.int64))})
+
+    async with grpc_serving.served(table) as served, served.channel() as channel:
+        infer = method(channel, "ModelInfer")
+        await infer(asked(1))
+        places = [place % 11 for place in range(110)]
+        answers = await asyncio.gather(
+            *(infer(asked(place)) for place in places), return_exceptions=True
+        )
+
+    for place, answer in zip(places, answers, strict=True):
+        if place == 10:
+            assert answer.code() is grpc.StatusCode.INTERNAL
+        else:
+            (raw,) = answer.raw_output_contents
+            assert np.frombuffer(raw, np.float32).tolist() == [10 * place]
 
 
 SHAPES = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 4)), min_size=1, max_size=3)
