@@ -121,13 +121,11 @@ class Coalescer:
 
     def _answer_some(self, model: FastModel, waiting: Sequence[Entry], begin: int) -> int:
         """Answer one entry or several from a place on; return the place of the next."""
-        if model.is_slow_for(1):
-            self._answer_alone(model, waiting[begin])
-            return begin + 1
-        most = _rows_in_time(model) if self._together and model.joins else 1
+        most = _rows_in_time(model)
+        entries = most if self._together and model.joins else min(most, 1)
         requests: list[Any] = []
         rows = 0
-        for entry in waiting[begin : begin + most]:
+        for entry in waiting[begin : begin + entries]:
             request = _read_small(model, entry)
             if request is None:
                 break
@@ -136,7 +134,7 @@ class Coalescer:
                 rows -= request.inputs[0].shape[0]
                 break
             requests.append(request)
-        if not requests or model.is_slow_for(rows):
+        if not requests or rows > most:
             self._answer_alone(model, waiting[begin])
             return begin + 1
         end = begin + len(requests)
@@ -211,9 +209,9 @@ class Coalescer:
 
 
 def _rows_in_time(model: FastModel) -> int:
-    """Return how many rows a shared run may have without holding up the event loop."""
+    """Return how many rows a shared run may have without holding up the event loop; maybe none."""
     rows = MAX_ROWS
-    while rows > 1 and model.is_slow_for(rows):
+    while rows and model.is_slow_for(rows):
         rows //= 2
     return rows
 
