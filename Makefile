@@ -75,12 +75,12 @@ verify: $(READY) ## What is generated is current; operator/ stays a folder
 
 .PHONY: test-fast
 test-fast: $(READY) ## The inner loop: everything that needs no cluster, under a minute
-	@$(BIN)/pytest -q -m "not cluster and not envoy and not clients and not slow"
+	@$(BIN)/pytest -q -n auto -m "not cluster and not envoy and not clients and not slow and not soak"
 
 .PHONY: test
 test: $(READY) ## Every level, on a real cluster that it sets up
 	@echo "==> tests that need no cluster"
-	@$(BIN)/pytest -q -m "not cluster"
+	@$(BIN)/pytest -q -m "not cluster and not soak"
 	@$(HACK) test
 
 ##@ Cluster
