@@ -57,7 +57,7 @@ class OnnxModel:
         if self._halves_out:
             copies = [(name, COPY.format(name)) for name in sorted(self._halves_out)]
             self._session = _open(onnx_file.with_float_outputs(data, copies), folder)
-        self._call = _direct_run(self._session)
+        self._call = direct_run(self._session)
         self._pace = Pace()
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], rows: int) -> list[Array]:
@@ -97,7 +97,7 @@ class OnnxModel:
         return self._pace.expected(rows) > SLOW_RUN_SECONDS
 
 
-def _direct_run(session: onnxruntime.InferenceSession) -> Callable[..., list[Array]]:
+def direct_run(session: onnxruntime.InferenceSession) -> Callable[..., list[Array]]:
     """Return the run behind the Python one, which costs a fifth of a small model's time.
 
     The contract has checked what the Python one checks.  It is no public name, so it may be gone.
