@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pyarrow import fs
 
+from modelyard_core.canonical import digest_file
 from modelyard_serving.score import failures
 from modelyard_serving.score.failures import BadArguments
 from modelyard_serving.score.settings import S3Settings
@@ -16,6 +17,7 @@ from modelyard_serving.score.settings import S3Settings
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 60.0
 ATTEMPTS = 5
+SMALL_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,10 @@ class Identity:
     path: str
     size: int
     version: str
-    """The entity tag of S3, or the time of the last change in nanoseconds."""
+    """The entity tag of S3; of a small file its digest, of a large one the time of its change.
+
+    A ConfigMap is small, and written anew, with new times, for each pod that mounts it.
+    """
 
 
 def place_of(text: str, s3: S3Settings) -> Place:
@@ -90,10 +95,16 @@ def identity_of(place: Place) -> Identity:
         info = place.files.get_file_info(place.path)
         if not info.is_file:
             raise FileNotFoundError
-        version = str(info.mtime_ns) if place.is_local else _entity_tag(place)
+        version = _version(info) if place.is_local else _entity_tag(place)
     except OSError as error:
         raise failures.of_input(error, place.shown) from error
     return Identity(place.shown, int(info.size), version)
+
+
+def _version(info: fs.FileInfo) -> str:
+    if info.size <= SMALL_BYTES:
+        return digest_file(Path(info.path))
+    return str(info.mtime_ns)
 
 
 def _entity_tag(place: Place) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 from modelyard_serving import clock
@@ -16,14 +17,20 @@ BAR_WIDTH = 24
 class Progress:
     """Counts rows and tells about them, at most so often."""
 
-    def __init__(self, total: int | None, out: TextIO = sys.stderr) -> None:
+    def __init__(
+        self,
+        total: int | None,
+        out: TextIO = sys.stderr,
+        now: Callable[[], float] = clock.monotonic,
+    ) -> None:
         self.scored = 0
         self.found = 0
         """Rows of parts that an earlier attempt has finished."""
         self._total = total
         self._out = out
         self._is_terminal = out.isatty()
-        self._began = clock.monotonic()
+        self._now = now
+        self._began = now()
         self._told = self._began
 
     def skip(self, rows: int) -> None:
@@ -33,7 +40,7 @@ class Progress:
     def add(self, rows: int) -> None:
         """Count rows that were scored now."""
         self.scored += rows
-        now = clock.monotonic()
+        now = self._now()
         if now - self._told < (BAR_SECONDS if self._is_terminal else LINE_SECONDS):
             return
         self._told = now
@@ -51,7 +58,7 @@ class Progress:
 
     def seconds(self) -> float:
         """Return how long it has taken so far."""
-        return clock.monotonic() - self._began
+        return self._now() - self._began
 
     def sentence(self) -> str:
         """Return rows, rows a second and the seconds to go."""

@@ -1,5 +1,7 @@
 """The output folder: finished parts are kept, nothing is mixed, nobody else's files are touched."""
 
+import os
+
 import pytest
 
 from support import bundles, onnx_models, scoring
@@ -17,6 +19,16 @@ def test_a_second_run_changes_nothing(rain):
     assert rain.run() == 0
 
     assert (stamps(rain), (rain.output / "_manifest.json").stat().st_mtime_ns) == before
+    assert rain.said()["found_parts"] == 4
+
+
+def test_a_copy_with_another_time_is_the_same_input(rain):
+    rain.run()
+
+    rain.input.write_bytes(rain.input.read_bytes())
+    os.utime(rain.input, (1, 1))
+
+    assert rain.run() == 0
     assert rain.said()["found_parts"] == 4
 
 
