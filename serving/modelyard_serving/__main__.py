@@ -25,6 +25,7 @@ from modelyard_serving.coalescing import Coalescer
 from modelyard_serving.fast_model import FastModel
 from modelyard_serving.gate import Gate
 from modelyard_serving.grpc_server import GrpcServer
+from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.late_app import LateApplication
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.receipts import BadKey, Receipts
@@ -57,8 +58,11 @@ def compose(told: settings.ServeSettings) -> server.DrainingServer:
     shield = protection.of(told, gate, metrics)
     coalescer = Coalescer(metrics, together=told.coalesce)
     papers = Receipts(told.receipt_key_file, partial(metrics.rotated, "receipts"))
-    http = hot_path.protocol_of(told, gate, metrics, shield.access, coalescer)
-    grpc = None if told.grpc_port is None else GrpcServer(told, gate, metrics, shield, papers)
+    held = HeldBytes(told.limits.max_held_bytes)
+    http = hot_path.protocol_of(told, gate, metrics, shield.access, coalescer, held)
+    grpc = None
+    if told.grpc_port is not None:
+        grpc = GrpcServer(told, gate, metrics, shield, papers, held)
     fast: tuple[FastWay, ...] = (coalescer,) if grpc is None else (coalescer, grpc)
 
     def build() -> "ASGIApp":

@@ -93,11 +93,11 @@ class Calls(Connection[Call]):
                 self._refuse(stream, stream.head.refusal)
             return
         stream.pieces.append(data)
-        stream.held += size
-        self._shared.held += size
-        if self._shared.held > self._shared.limits.max_held_bytes:
+        if not self._shared.held.take(size):
             self.end_call(stream, Status.UNAVAILABLE, NO_ROOM)
-        elif stream.expected == UNKNOWN:
+            return
+        stream.held += size
+        if stream.expected == UNKNOWN:
             self._read_prefix(stream)
         elif stream.size > stream.expected:
             self._refuse_second(stream)
@@ -202,10 +202,10 @@ class Calls(Connection[Call]):
 
     def _keep(self, call: Call, size: int) -> None:
         """Count an answer that waits for a window."""
-        self._shared.held += size - call.held
-        call.held = size
-        call.pieces.clear()
-        if self._shared.held > self._shared.limits.max_held_bytes:
+        self._give_back(call)
+        if self._shared.held.take(size):
+            call.held = size
+        else:
             self.reset(call.id, Code.ENHANCE_YOUR_CALM)
 
     def _failed(self, call: Call, error: Exception) -> None:
@@ -272,9 +272,12 @@ class Calls(Connection[Call]):
 
     def _forget(self, stream: Call) -> None:
         super()._forget(stream)
-        self._shared.held -= stream.held
-        stream.held = 0
-        stream.pieces.clear()
+        self._give_back(stream)
+
+    def _give_back(self, call: Call) -> None:
+        self._shared.held.give_back(call.held)
+        call.held = 0
+        call.pieces.clear()
 
 
 def _interpret(shared: Shared[Any], head: Head) -> tuple[CallHead, bool]:

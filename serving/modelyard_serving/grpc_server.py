@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from modelyard_serving import receipts
 from modelyard_serving.clock import monotonic
 from modelyard_serving.gate import Gate
 from modelyard_serving.grpc_shared import Shared
+from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.protection import Protection
 from modelyard_serving.receipts import Receipts
@@ -42,7 +42,8 @@ class GrpcServer:
         gate: Gate,
         metrics: Metrics,
         shield: Protection,
-        papers: Receipts = receipts.NONE,
+        papers: Receipts,
+        held: HeldBytes,
     ) -> None:
         self._told = told
         self._gate = gate
@@ -52,7 +53,7 @@ class GrpcServer:
         self._service: Service | None = None
         self._protocol: type[GrpcProtocol] | None = None
         self._shared: Shared[GrpcProtocol] = Shared(
-            {}, told.limits, shield.access, metrics.rejected
+            {}, told.limits, shield.access, metrics.rejected, held
         )
         self._certificates = shield.certificates
         self._listener: asyncio.Server | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from modelyard_serving.access import Access
+from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.settings import Limits
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ class Shared(Generic[C]):
     access: Access
     rejected: Callable[[str], object]
     """Counts a call that no method hears of, by its reason."""
-    connections: set[C] = field(default_factory=set)
-    held: int = 0
+    held: HeldBytes
     """Bytes of messages, and of answers that wait for a window."""
+    connections: set[C] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """A connection has ended, or takes no new calls any more."""
 

@@ -8,6 +8,11 @@ class HeldBytes:
         self._limit = limit
         self._bytes = 0
 
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return self._bytes
+
     def take(self, size: int) -> bool:
         """Count so many more bytes; return False, and count nothing, where they are too many."""
         if self._bytes + size > self._limit:

@@ -257,13 +257,18 @@ class HotProtocol(ServingProtocol):
 
 
 def protocol_of(
-    settings: ServeSettings, gate: Gate, metrics: Metrics, access: Access, coalescer: Coalescer
+    settings: ServeSettings,
+    gate: Gate,
+    metrics: Metrics,
+    access: Access,
+    coalescer: Coalescer,
+    held: HeldBytes,
 ) -> type[HttpToolsProtocol]:
     """Return the protocol class of one server."""
     members = {
         "limits": settings.limits,
         "gate": gate,
-        "held": HeldBytes(settings.limits.max_held_bytes),
+        "held": held,
         "metrics": metrics,
         "heads": Heads(settings.model, settings.version, access, settings.limits),
         "coalescer": coalescer,

@@ -9,11 +9,12 @@ import grpc
 import grpc.aio
 import numpy as np
 
-from modelyard_serving import fast_model
+from modelyard_serving import fast_model, receipts
 from modelyard_serving.access import Access, Everybody
 from modelyard_serving.grpc_server import GrpcServer
 from modelyard_serving.grpc_wire import health_pb2 as health
 from modelyard_serving.grpc_wire import inference_pb2 as wire
+from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.protection import Protection
 from support import serving
 
@@ -61,7 +62,8 @@ async def served(
             serving.settings(bundle, **limits), host="127.0.0.1", grpc_port=0, coalesce=coalesce
         )
         shield = Protection(access or Everybody(), None, ())
-        server = GrpcServer(told, http.gate, http.metrics, shield)
+        held = HeldBytes(told.limits.max_held_bytes)
+        server = GrpcServer(told, http.gate, http.metrics, shield, receipts.NONE, held)
         for _ in range(8):  # what a run costs is known as if the server had run for long
             model = fast_model.of(http.inference)
         server.open(model)

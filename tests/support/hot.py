@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 from modelyard_serving import access, app, fast_model, hot_path, loading
 from modelyard_serving.coalescing import Coalescer
 from modelyard_serving.gate import Gate
+from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.metrics import Metrics
 from support import http_wire, serving
 from support.bundles import Bundle
@@ -71,7 +72,12 @@ class Server:
         application = app.create_app(self.gate, self.metrics, told.limits)
         self.config = uvicorn.Config(application, log_config=None, ws="none", access_log=False)
         self.protocol = hot_path.protocol_of(
-            told, self.gate, self.metrics, judge or access.Everybody(), self.coalescer
+            told,
+            self.gate,
+            self.metrics,
+            judge or access.Everybody(),
+            self.coalescer,
+            HeldBytes(told.limits.max_held_bytes),
         )
         self.state = ServerState()
 

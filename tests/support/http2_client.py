@@ -11,6 +11,7 @@ from modelyard_serving.access import Access, Everybody
 from modelyard_serving.grpc_connection import Calls
 from modelyard_serving.grpc_shared import Shared
 from modelyard_serving.grpc_status import Status
+from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.settings import Limits
 
 PATH = "/test.Echo/Say"
@@ -65,6 +66,7 @@ class Client:
             Limits(**limits),
             access or Everybody(),
             self.rejected.append,
+            HeldBytes(Limits(**limits).max_held_bytes),
         )
         self.now = 0.0
         self.server = Direct(self.shared, _loop())

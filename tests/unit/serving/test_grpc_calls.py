@@ -91,7 +91,7 @@ def test_bodies_that_hold_no_message(body, code, sentence):
     assert status == code
     assert sentence in message
     assert client.method.ends == [Status(int(code))]
-    assert client.shared.held == 0
+    assert client.shared.held.total == 0
 
 
 def test_a_second_message_after_a_large_one_is_refused_not_waited_for():
@@ -151,7 +151,7 @@ def test_more_than_all_calls_together_may_hold_is_refused():
     client.data(client.open(), packed(bytes(900))[:300], ends=False)
 
     assert client.ending()[0] == str(int(Status.UNAVAILABLE))
-    assert client.shared.held == 800
+    assert client.shared.held.total == 800
 
 
 def test_a_request_that_does_not_arrive_ends():

@@ -158,11 +158,11 @@ def test_an_answer_waits_for_both_windows_and_keeps_to_them():
     assert came() == 50_000
     client.send(frames.window_update(1, 100_000))
     assert came() == frames.FIRST_WINDOW - 51_000
-    assert client.shared.held == 100_005
+    assert client.shared.held.total == 100_005
     client.send(frames.window_update(0, 100_000))
     assert came() == 100_005 - frames.FIRST_WINDOW
     assert not client.server.streams
-    assert client.shared.held == 0
+    assert client.shared.held.total == 0
 
 
 def test_a_smaller_first_window_may_make_windows_negative():
@@ -191,7 +191,7 @@ def test_answers_that_nobody_takes_are_bounded_and_given_up_in_time():
     client.server.sweep(31.0)
 
     assert not client.server.streams
-    assert client.shared.held == 0
+    assert client.shared.held.total == 0
 
 
 def test_a_large_message_comes_through_the_windows_that_it_is_given():
@@ -214,7 +214,7 @@ def test_a_large_message_comes_through_the_windows_that_it_is_given():
 
     answer = next(f.payload for f in client.received() if f.kind == frames.DATA)
     assert answer[5:] == b"1000000"
-    assert client.shared.held == 0
+    assert client.shared.held.total == 0
 
 
 def test_data_beyond_the_window_resets_the_stream():
@@ -374,10 +374,10 @@ def test_no_bytes_break_the_server_or_stay_in_it(pieces, cut):
     for at in range(0, len(data), cut):
         client.send(data[at : at + cut])
         assert len(client.server.streams) <= MAX_STREAMS
-        assert client.shared.held <= 10_000
+        assert client.shared.held.total <= 10_000
     sent = len(b"".join(client.server.out))
 
     assert sent <= 20 * len(data) + 1000
     client.server.abandon()
-    assert client.shared.held == 0
+    assert client.shared.held.total == 0
     assert not client.server.streams
