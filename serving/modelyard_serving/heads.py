@@ -18,6 +18,8 @@ from modelyard_serving.errors import InvalidRequest
 from modelyard_serving.settings import Limits
 
 MAX_HEADS = 1024
+MAX_HEAD_BYTES = 4096
+"""Longer ones are left to the slow way, so that what is remembered stays small."""
 MAX_CUT_BYTES = 128
 NOTHING = b"\0"
 """Stands for a value that was cut out: no head that is taken holds it."""
@@ -78,7 +80,7 @@ class Heads:
             self._kinds[f"{path}/ready".encode()] = Kind.MODEL_READY
         self._access = access
         self._generation = access.generation
-        self._max_bytes = limits.max_header_bytes - len(CUT) * MAX_CUT_BYTES
+        self._max_bytes = min(MAX_HEAD_BYTES, limits.max_header_bytes - len(CUT) * MAX_CUT_BYTES)
         self._max_fields = limits.max_headers
         self._known: dict[bytes, Head] = {}
 

@@ -62,7 +62,7 @@ def test_a_plain_head_is_taken_and_says_what_matters():
         pytest.param((*PLAIN, "host: snow"), id="two-hosts"),
         pytest.param((*PLAIN, "inference-header-content-length: x"), id="no-json-length"),
         pytest.param((*PLAIN, *(f"x{i}: 1" for i in range(100))), id="many-fields"),
-        pytest.param((*PLAIN, "x: " + "a" * 40_000), id="long"),
+        pytest.param((*PLAIN, "x: " + "a" * 5_000), id="long"),
     ],
 )
 def test_what_is_unusual_about_a_body_or_a_connection_is_left_to_the_parser(fields):
