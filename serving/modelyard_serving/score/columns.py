@@ -71,6 +71,21 @@ class Cells:
         return RequestInput(tensor.name, tensor.datatype, shape, raw=raw)
 
 
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """What messages say of some cells: their column, and the rows that they are in."""
+
+    name: str
+    first: int
+    """Number of the first row."""
+    width: int = 1
+    """Cells of a row."""
+
+    def row(self, cell: int) -> int:
+        """Return the row of a cell, counted from one."""
+        return self.first + cell // self.width + 1
+
+
 def features_of(tensors: Sequence[Tensor], profile: Profile) -> tuple[Feature, ...]:
     """Return where each input is read from: its own column, or those that the profile names.
 
@@ -103,9 +118,10 @@ def read(feature: Feature, batch: pa.RecordBatch, first: int) -> Cells:
     name, datatype = feature.columns[0], feature.tensor.datatype
     if feature.is_list:
         flat = _flattened(batch.column(name), name, feature.width)
-        # A row of the file is as many cells here.
-        return Cells(feature, _elements(flat, name, datatype, first * feature.width))
-    parts = [_elements(batch.column(name), name, datatype, first) for name in feature.columns]
+        return Cells(feature, _elements(flat, _Where(name, first, feature.width), datatype))
+    parts = [
+        _elements(batch.column(name), _Where(name, first), datatype) for name in feature.columns
+    ]
     return Cells(feature, parts[0] if len(parts) == 1 else _interleaved(parts))
 
 
@@ -115,97 +131,104 @@ def _interleaved(parts: list[Array | list[str]]) -> Array | list[str]:
     return np.stack([np.asarray(part) for part in parts], axis=1).reshape(-1)
 
 
-def _elements(column: pa.Array, name: str, datatype: str, first: int) -> Array | list[str]:
+def _elements(column: pa.Array, where: _Where, datatype: str) -> Array | list[str]:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if datatype == "BYTES":
-        return _texts(column, name)
+        return _texts(column, where)
     if datatype in FLOATS:
-        return _floats(column, name, datatype, first)
+        return _floats(column, where, datatype)
     if datatype == "BOOL":
-        return _booleans(column, name, first)
-    return _integers(column, name, datatype, first)
+        return _exactly(column, where, "BOOL", pa.bool_())
+    return _exactly(column, where, datatype, ARROW_INTEGERS[datatype])
 
 
-def _texts(column: pa.Array, name: str) -> list[str]:
+def _texts(column: pa.Array, where: _Where) -> list[str]:
     kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         column = column.cast(pa.string())
     elif not _is_text(kind):
         raise BadData(
             "ColumnWrongType",
-            f"column {name!r} holds {kind}, which cannot be a Category; write it as text",
+            f"column {where.name!r} holds {kind}, which cannot be a Category; write it as text",
         )
     found: list[str] = pc.fill_null(column, "").to_pylist()
     return found
 
 
-def _floats(column: pa.Array, name: str, datatype: str, first: int) -> Array:
+def _floats(column: pa.Array, where: _Where, datatype: str) -> Array:
     kind = column.type
     if _is_text(kind):
-        column = _numbers_in(column, name, first)
+        column = _numbers_in(column, where)
     elif pa.types.is_boolean(kind):
         column = column.cast(pa.int8())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        raise BadData("ColumnWrongType", f"column {name!r} holds {kind}, not numbers")
+        raise BadData("ColumnWrongType", f"column {where.name!r} holds {kind}, not numbers")
     if column.type != pa.float32():
         column = column.cast(pa.float64(), safe=False)
     values: Array = column.to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):
         values = values.astype(codec.NUMPY_TYPES[datatype], copy=False)
-    _refuse(np.isinf(values), name, f"are infinite or too large for {datatype}", first)
+    _refuse(np.isinf(values), where, f"are infinite or too large for {datatype}")
     return values
 
 
-def _numbers_in(column: pa.Array, name: str, first: int) -> pa.Array:
-    trimmed = pc.utf8_trim_whitespace(column)
-    absent = pc.is_in(trimmed, pa.array(MISSING_WORDS, trimmed.type))
-    words = pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
+def _numbers_in(column: pa.Array, where: _Where) -> pa.Array:
+    words = _with_nulls(column)
     try:
         return words.cast(pa.float64())
     except pa.ArrowInvalid:
         bad = np.asarray([not _is_number(word) for word in words.to_pylist()])
-        _refuse(bad, name, "are not numbers", first)
-        return pa.array([None if w is None else float(w) for w in words.to_pylist()], pa.float64())
+        _refuse(bad, where, "are not numbers")
+        return pa.array(map(_number, words.to_pylist()), pa.float64())
+
+
+def _number(word: str | None) -> float | None:
+    """Return a number as Python reads it, which takes more forms than Arrow."""
+    return None if word is None else float(word)
 
 
 def _is_number(word: str | None) -> bool:
     try:
-        float(word or "0")
+        _number(word)
     except ValueError:
+        return False
+    return word is None or "_" not in word
+
+
+def _exactly(column: pa.Array, where: _Where, datatype: str, wanted: pa.DataType) -> Array:
+    """Return the values of a type that has none for a missing cell, and takes no other's."""
+    is_own = pa.types.is_boolean if datatype == "BOOL" else pa.types.is_integer
+    if not (_is_text(column.type) or is_own(column.type)):
+        raise BadData(
+            "ColumnWrongType", f"column {where.name!r} holds {column.type}, not {datatype}"
+        )
+    if _is_text(column.type):
+        column = _with_nulls(column)
+    missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False))
+    _refuse(missing, where, f"are missing, which {datatype} cannot express")
+    try:
+        values: Array = column.cast(wanted).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid as error:
+        bad = np.asarray([not _can_be(wanted, cell) for cell in column])
+        _refuse(bad, where, f"are no {datatype}")
+        raise BadData("ColumnWrongType", f"column {where.name!r} is no {datatype}") from error
+    return values
+
+
+def _can_be(wanted: pa.DataType, cell: pa.Scalar) -> bool:
+    try:
+        cell.cast(wanted)
+    except pa.ArrowInvalid:
         return False
     return True
 
 
-def _integers(column: pa.Array, name: str, datatype: str, first: int) -> Array:
-    wanted = ARROW_INTEGERS[datatype]
-    if not (_is_text(column.type) or pa.types.is_integer(column.type)):
-        raise BadData("ColumnWrongType", f"column {name!r} holds {column.type}, not integers")
-    return _exactly(column, name, datatype, wanted, first)
-
-
-def _booleans(column: pa.Array, name: str, first: int) -> Array:
-    if not (_is_text(column.type) or pa.types.is_boolean(column.type)):
-        raise BadData("ColumnWrongType", f"column {name!r} holds {column.type}, not booleans")
-    return _exactly(column, name, "BOOL", pa.bool_(), first)
-
-
-def _exactly(column: pa.Array, name: str, datatype: str, wanted: pa.DataType, first: int) -> Array:
-    """Return the values of a type that has none for a missing cell."""
-    if _is_text(column.type):
-        trimmed = pc.utf8_trim_whitespace(column)
-        absent = pc.is_in(trimmed, pa.array(MISSING_WORDS, trimmed.type))
-        column = pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
-    missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False))
-    _refuse(missing, name, f"are missing, which {datatype} cannot express", first)
-    try:
-        values: Array = column.cast(wanted).to_numpy(zero_copy_only=False)
-    except pa.ArrowInvalid as error:
-        raise BadData(
-            "ColumnWrongType",
-            f"column {name!r} holds values after row {first} that are no {datatype}",
-        ) from error
-    return values
+def _with_nulls(column: pa.Array) -> pa.Array:
+    """Return trimmed text with nulls where a word says that the value is missing."""
+    trimmed = pc.utf8_trim_whitespace(column)
+    absent = pc.is_in(trimmed, pa.array(MISSING_WORDS, trimmed.type))
+    return pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
 
 
 def _flattened(column: pa.Array, name: str, width: int) -> pa.Array:
@@ -227,15 +250,15 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _refuse(bad: Array, name: str, what: str, first: int) -> None:
+def _refuse(bad: Array, where: _Where, what: str) -> None:
     """Refuse a column for some of its cells; the sentence counts them and names the first row.
 
     Raises:
         BadData: when any cell is bad.
     """
     if bad.any():
-        row = first + int(np.argmax(bad)) + 1
         raise BadData(
             "ColumnWrongType",
-            f"column {name!r}: {int(bad.sum())} of {len(bad)} values {what} (first in row {row})",
+            f"column {where.name!r}: {int(bad.sum())} of {len(bad)} values {what} "
+            f"(first in row {where.row(int(np.argmax(bad)))})",
         )

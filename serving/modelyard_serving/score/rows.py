@@ -164,7 +164,8 @@ class _Parquet:
         groups = list(part.groups)
         with decoding(self._place):
             for batch in self._file.iter_batches(most, row_groups=groups, columns=self._wanted):
-                yield Chunk(first, batch.select(self._wanted))
+                if batch.num_rows:  # a row group may be empty
+                    yield Chunk(first, batch.select(self._wanted))
                 first += batch.num_rows
 
 
