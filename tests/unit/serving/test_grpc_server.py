@@ -224,6 +224,7 @@ def test_an_interrupted_program_ends_at_once(rain_bundle):
 @pytest.mark.slow
 def test_the_port_conforms_to_http2(rain_bundle):
     with serving.program(rain_bundle, GRPC_PORT=0) as program:
+        program.wait_for("ready: rain version 1")
         told = h2spec.run(grpc_serving.port_of(program), f"/{grpc_serving.SERVICE}/ServerLive")
 
     assert " 0 skipped, 0 failed" in told
