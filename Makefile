@@ -75,13 +75,18 @@ verify: $(READY) ## What is generated is current; operator/ stays a folder
 
 .PHONY: test-fast
 test-fast: $(READY) ## The inner loop: everything that needs no cluster, under a minute
-	@$(BIN)/pytest -q -n auto -m "not cluster and not envoy and not clients and not slow and not soak"
+	@$(BIN)/pytest -q -n auto -m "not cluster and not envoy and not clients and not slow"
 
 .PHONY: test
 test: $(READY) ## Every level, on a real cluster that it sets up
 	@echo "==> tests that need no cluster"
-	@$(BIN)/pytest -q -m "not cluster and not soak"
+	@$(BIN)/pytest -q -m "not cluster"
 	@$(HACK) test
+
+.PHONY: soak
+soak: $(READY) ## The long tests: half load and nonsense for MODELYARD_SOAK_SECONDS each (3600), a long fuzz
+	@$(BIN)/pytest -q -m soak tests/soak
+	@MODELYARD_FUZZ=$${MODELYARD_FUZZ:-20} $(BIN)/pytest -q tests/unit/serving/test_differential.py tests/unit/serving/test_grpc_differential.py
 
 ##@ Cluster
 .PHONY: cluster-up
@@ -116,3 +121,7 @@ uninstall: ## Remove the release
 .PHONY: bench
 bench: $(READY) ## Run the benchmarks that need no cluster
 	@$(BIN)/python -m bench
+
+.PHONY: bench-serving
+bench-serving: $(READY) ## Measure the model server beside other Python model servers (15 minutes)
+	@$(BIN)/python -m bench serving
