@@ -21,8 +21,9 @@ from modelyard_serving import wire
 from modelyard_serving.access import Access
 from modelyard_serving.clock import perf_counter
 from modelyard_serving.coalescing import Coalescer
+from modelyard_serving.errors import NotReady
 from modelyard_serving.gate import Gate
-from modelyard_serving.heads import Heads, Kind, without_offer
+from modelyard_serving.heads import Head, Heads, Kind, without_offer
 from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.http_protocol import ServingProtocol
 from modelyard_serving.inference import LARGE_BODY_BYTES
@@ -93,9 +94,10 @@ class HotProtocol(ServingProtocol):
             return
         else:
             self._arrived = self._touched
-        if self.transport.is_closing():
-            return
-        self._take(data)
+        if self._deadline is not None:
+            self._disarm()
+        if not self.transport.is_closing():
+            self._take(data)
 
     def _whole(self, data: bytes) -> bytes:
         """Return a request that came in pieces, and what came after it; nothing before it is whole."""
@@ -110,26 +112,26 @@ class HotProtocol(ServingProtocol):
 
     def _take(self, data: bytes) -> None:
         """Take whole requests to the coalescer, and what is none of its to the slow way."""
-        if self._deadline is not None:
-            self._disarm()
         for _ in range(self.limits.max_pipelined):
             begin = data.find(END_OF_HEAD) + len(END_OF_HEAD)
             found = self.heads.find(data[:begin]) if begin >= len(END_OF_HEAD) else None
-            if found is None or self.gate.draining or not self.coalescer.is_open:
+            if found is None or self.gate.draining:
                 self._pass_by(data, begin)
                 return
             head, sample_id = found
-            kind = head.kind
-            if head.length > self._largest or (kind is not INFER and not self._is_answered(kind)):
+            end = begin + head.length
+            if head.length > self._largest:
                 self.hand_over(data)
                 return
-            end = begin + head.length
             if len(data) < end:
                 self._hold(data, end)
                 return
-            if kind is INFER:
+            if head.kind is INFER and self.coalescer.is_open:
                 request = data if len(data) == end else data[:end]
                 self.coalescer.add((self, request, begin, head, sample_id, self._arrived))
+            elif not self._is_answered(head):
+                self.hand_over(data)
+                return
             if len(data) == end:
                 return
             data = data[end:]
@@ -142,13 +144,26 @@ class HotProtocol(ServingProtocol):
         self.flow.pause_reading()
         self.loop.call_soon(self._go_on)
 
-    def _is_answered(self, kind: Kind) -> bool:
-        """Answer a probe; return False where the slow way must."""
+    def _is_answered(self, head: Head) -> bool:
+        """Answer a probe, or that there is no model yet; return False where the slow way must."""
         self.coalescer.settle(self)
-        if self.is_slow or (kind is not Kind.LIVE and not self.gate.is_ready()):
+        if self.is_slow:
             return False
+        try:
+            if head.kind is INFER:
+                self.gate.inference()
+                return False
+            if head.kind is not Kind.LIVE:
+                self.gate.check_ready()
+        except NotReady as error:
+            # The application could say so, but would have to be imported while the model is loaded.
+            self.transport.write(wire.refusal(error))
+            if head.kind is INFER:
+                self.metrics.rejected(type(error).__name__)
+                self.metrics.answered(head.role, 503, perf_counter() - self._arrived)
+            return True
         answers = {Kind.LIVE: LIVE, Kind.READY: READY, Kind.MODEL_READY: self.model_ready}
-        self.transport.write(answers[kind])
+        self.transport.write(answers[head.kind])
         return True
 
     def _pass_by(self, data: bytes, begin: int) -> None:

@@ -1,9 +1,14 @@
 """Whole answers as the bytes of HTTP 1.1: what the slow way would send, without its objects.  Pure."""
 
-from modelyard_serving import packing, protocol
+from modelyard_serving import http_errors, packing, protocol
+from modelyard_serving.errors import NotReady
 
 _PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b"
 _ANY = b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\ncontent-type: %b\r\n\r\n%b"
+_TOO_EARLY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: %d\r\n"
+    b"content-type: application/json\r\nretry-after: 1\r\n\r\n%b"
+)
 _KEEP_PLAIN_BELOW = packing.WORTH_PACKING_BYTES
 
 
@@ -28,3 +33,9 @@ def answer(what: protocol.Answer, encoding: str = "") -> bytes:
             fields += b"content-encoding: %b\r\n" % encoding.encode()
             body = packing.pack(encoding, body)
     return _ANY % (fields, len(body), kind, body)
+
+
+def refusal(error: NotReady) -> bytes:
+    """Return the answer to a request that came too early, or too late."""
+    body = http_errors.body(str(error))
+    return _TOO_EARLY % (len(body), body)

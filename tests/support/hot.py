@@ -64,22 +64,29 @@ class Server:
         self.inference = loading.load(told, self.loop.call_later)
         for _ in range(8):  # what a run costs is known as if the server had run for long
             self.model = fast_model.of(self.inference)
-        self.gate = Gate()
-        self.metrics = Metrics("rain", "1", bundle.digest, "")
-        self.coalescer = Coalescer(self.metrics, together=coalesce)
+        self._told = told
+        self._judge = judge or access.Everybody()
+        self._coalesce = coalesce
+        self.state = ServerState()
+        self.close_gate()
         self.gate.open(self.inference)
         self.coalescer.open(self.model)
-        application = app.create_app(self.gate, self.metrics, told.limits)
+
+    def close_gate(self) -> None:
+        """Begin anew, before the model is there."""
+        self.gate = Gate()
+        self.metrics = Metrics("rain", "1", self._told.digest, "")
+        self.coalescer = Coalescer(self.metrics, together=self._coalesce)
+        application = app.create_app(self.gate, self.metrics, self._told.limits)
         self.config = uvicorn.Config(application, log_config=None, ws="none", access_log=False)
         self.protocol = hot_path.protocol_of(
-            told,
+            self._told,
             self.gate,
             self.metrics,
-            judge or access.Everybody(),
+            self._judge,
             self.coalescer,
-            HeldBytes(told.limits.max_held_bytes),
+            HeldBytes(self._told.limits.max_held_bytes),
         )
-        self.state = ServerState()
 
     def connect(self) -> hot_path.HotProtocol:
         """Return a new connection's protocol; its transport is a `Wire`."""

@@ -215,6 +215,28 @@ async def test_probes_say_what_the_application_says(server, path):
     assert late.status == (200 if path.endswith("live") else 503)
 
 
+@pytest.mark.parametrize(
+    "fast",
+    [
+        request(body()),
+        b"GET /v2/health/ready HTTP/1.1\r\nhost: rain\r\n\r\n",
+        b"GET /v2/models/rain/ready HTTP/1.1\r\nhost: rain\r\n\r\n",
+        b"GET /v2/health/live HTTP/1.1\r\nhost: rain\r\n\r\n",
+    ],
+)
+async def test_before_there_is_a_model_both_ways_say_so(server, fast):
+    server.close_gate()
+    slow = fast.replace(b"host: rain", b"host: rain\r\nte: trailers")
+
+    answers = await server.converse(fast + fast)
+
+    assert answers == 2 * await server.converse(slow)
+    if fast.startswith(b"POST"):
+        counted = server.metrics.render().decode()
+        assert 'requests_total{code="503",model="rain",role="direct",version="1"} 3.0' in counted
+        assert 'rejected_total{reason="NotReady"} 3.0' in counted
+
+
 async def test_what_arrives_together_runs_together_and_each_gets_its_own_answer(server):
     temps = np.linspace(-3, 3, 64)
     connections = [server.connect() for _ in temps]
