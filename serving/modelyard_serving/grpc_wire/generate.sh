@@ -10,6 +10,6 @@ python3 -m venv "$venv"
 "$venv/bin/python" -m grpc_tools.protoc -I . --python_out=. --pyi_out=. \
   modelyard_serving/grpc_wire/inference.proto modelyard_serving/grpc_wire/health.proto
 for file in modelyard_serving/grpc_wire/*_pb2.py modelyard_serving/grpc_wire/*_pb2.pyi; do
-  { printf '# ruff: noqa\n# fmt: off\n# mypy: ignore-errors\n'; cat "$file"; } >"$file.new"
+  { printf '# mypy: ignore-errors\n'; cat "$file"; } >"$file.new"
   mv "$file.new" "$file"
 done
