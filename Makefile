@@ -106,7 +106,7 @@ cluster-status: ## Say how it is
 	@$(HACK) cluster status
 
 .PHONY: images
-images: ## Build the five images and load them into the cluster (unchanged inputs rebuild nothing)
+images: ## Build the six images and load them into the cluster (unchanged inputs rebuild nothing)
 	@$(HACK) images
 
 .PHONY: install
