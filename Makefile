@@ -56,6 +56,7 @@ ROOMS := operator training serving scoring router monitor
 lock: ## Lock the requirements anew, with hashes and without index addresses (needs uv)
 	@for room in $(ROOMS); do $(LOCK) pyproject.toml --extra $$room --output-file requirements/$$room.txt; done
 	@$(LOCK) pyproject.toml $(addprefix --extra ,$(ROOMS)) --group dev --output-file requirements/dev.txt
+	@$(LOCK) --override requirements/clients-override.in requirements/clients.in --output-file requirements/clients.txt
 	@echo 'hatchling>=1.27' | $(LOCK) - --output-file requirements/build.txt
 
 ##@ Prove it
