@@ -259,7 +259,9 @@ class _Descriptions:
         return wire.ModelReadyResponse(ready=self._gate.is_ready())
 
     def server(self, _: wire.ServerMetadataRequest) -> wire.ServerMetadataResponse:
-        return wire.ServerMetadataResponse(**protocol.server_metadata(version_of("modelyard")))
+        described = protocol.server_metadata(version_of("modelyard"))
+        described["extensions"].remove("statistics")  # asked for over HTTP
+        return wire.ServerMetadataResponse(**described)
 
     def model(self, asked: wire.ModelMetadataRequest) -> wire.ModelMetadataResponse:
         inference = self._served(asked.name, asked.version)

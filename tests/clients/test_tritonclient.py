@@ -65,7 +65,7 @@ def test_it_reads_the_metadata(said):
     found = said["metadata"]
 
     assert found["server"] == "modelyard-serving"
-    assert found["extensions"] == ["binary_tensor_data", "statistics"]
+    assert "binary_tensor_data" in found["extensions"]
     assert found["platform"] == "onnx_onnxv1"
     assert found["inputs"]["x_BYTES"] == ["BYTES", [-1, 2]]
     assert len(found["inputs"]) == len(found["outputs"]) == 12

@@ -76,7 +76,7 @@ async def test_the_server_and_its_model_are_described_as_over_http(rain, channel
     model = await method(channel, "ModelMetadata")(wire.ModelMetadataRequest(name="rain"))
 
     assert server.name == "modelyard-serving"
-    assert "binary_tensor_data" in server.extensions
+    assert list(server.extensions) == ["binary_tensor_data"]
     assert {
         "name": model.name,
         "versions": list(model.versions),
