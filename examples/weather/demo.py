@@ -216,15 +216,15 @@ class Weather:
 
     def stay_calm(self) -> None:
         """An unchanged world raises no alarm."""
-        self.stage.chapter(5, "An unchanged world stays calm", "130 s")
+        self.stage.chapter(5, "An unchanged world stays calm", "60 s")
 
         judged: set[str] = set()
 
         def enough() -> Obj | None:
             status = self.stage.status("drift", NAME)
-            windows = status.get("windows", [])
+            windows = status.get("windows", [])  # since this version serves
             judged.update(each["closedAt"] for each in windows if each["window"] == "1m")
-            return status if len(judged) > WINDOWS else None
+            return status if len(judged) >= WINDOWS else None
 
         status = self.stage.wait(f"{WINDOWS} windows are judged", enough, self.drift_state, 300)
         if status["phase"] != "Stable":
