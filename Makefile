@@ -57,6 +57,7 @@ lock: ## Lock the requirements anew, with hashes and without index addresses (ne
 	@for room in $(ROOMS); do $(LOCK) pyproject.toml --extra $$room --output-file requirements/$$room.txt; done
 	@$(LOCK) pyproject.toml $(addprefix --extra ,$(ROOMS)) --group dev --output-file requirements/dev.txt
 	@$(LOCK) --override requirements/clients-override.in requirements/clients.in --output-file requirements/clients.txt
+	@for peer in mlserver kserve litserve bentoml; do $(LOCK) requirements/bench-$$peer.in --output-file requirements/bench-$$peer.txt; done
 	@echo 'hatchling>=1.27' | $(LOCK) - --output-file requirements/build.txt
 
 ##@ Prove it
@@ -65,7 +66,7 @@ lint: $(READY) ## Style, import rules, types, spelling, generated files
 	@echo "==> ruff";     $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "==> imports";  $(BIN)/lint-imports
 	@echo "==> types";    $(BIN)/mypy
-	@echo "==> spelling"; $(BIN)/codespell README.md CONTRIBUTING.md CHANGELOG.md docs core operator training serving router monitor hack examples charts tests
+	@echo "==> spelling"; $(BIN)/codespell README.md CONTRIBUTING.md CHANGELOG.md docs core operator training serving router monitor hack examples bench charts tests
 	@$(MAKE) verify
 
 .PHONY: verify
@@ -124,5 +125,5 @@ bench: $(READY) ## Run the benchmarks that need no cluster
 	@$(BIN)/python -m bench
 
 .PHONY: bench-serving
-bench-serving: $(READY) ## Measure the model server beside other Python model servers (15 minutes)
+bench-serving: $(READY) ## Measure the model server beside its peers (ten minutes; needs Go and two cores)
 	@$(BIN)/python -m bench serving
