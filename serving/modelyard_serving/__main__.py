@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from modelyard_core import logs
 from modelyard_core.errors import ModelyardError
 from modelyard_serving import (
     fast_model,
     hot_path,
     last_words,
     loading,
-    logs,
     protection,
     rotation,
     server,
@@ -122,7 +122,7 @@ async def open_gate(
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
-    logs.start()
+    logs.to_standard_error()
     try:
         program = compose(settings.serve_settings())
     except (settings.BadSetting, BadCertificate, BadKey) as error:

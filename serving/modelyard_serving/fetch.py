@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelyard_core import bundle
+from modelyard_core import bundle, logs
 from modelyard_core.canonical import CHUNK, digest_file
 from modelyard_core.errors import ModelyardError, Rejected, Unavailable
-from modelyard_serving import bundle_files, last_words, logs, settings
+from modelyard_serving import bundle_files, last_words, settings
 from modelyard_serving.bundle_files import TamperedBundle
 
 REFUSED = 1
@@ -158,7 +158,7 @@ def _copy_file(source: Path, target: Path, listed: bundle.BundleFile) -> None:
 
 def main() -> int:
     """Fetch as the environment says; return the exit code."""
-    logs.start()
+    logs.to_standard_error()
     return run(settings.fetch_settings)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from modelyard_core import logs
 from modelyard_core.errors import ModelyardError
 from modelyard_core.runs import ExitCode
-from modelyard_serving import logs
 from modelyard_serving.score import run, settings
 from modelyard_serving.score.failures import exit_code_of, reason_of
 from modelyard_serving.settings import TERMINATION_LOG
@@ -68,7 +68,7 @@ class Program:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run and exit."""
-    logs.start()
+    logs.to_standard_error()
     program = Program()
     signal.signal(signal.SIGTERM, program.stop)
     sys.exit(program.run(arguments))
