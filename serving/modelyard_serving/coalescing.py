@@ -12,7 +12,7 @@ the event loop, is handed to the slow way, which finds the right words or the th
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from itertools import compress, pairwise
+from itertools import compress
 from typing import Any, Protocol
 
 import msgspec
@@ -177,14 +177,11 @@ class Coalescer:
         times: Sequence[float],
     ) -> None:
         """Count a run: `counts` are the rows of each request, `times` those between its stages."""
-        size, rows, end = len(group), sum(counts), times[-1]
+        rows, end = sum(counts), times[-1]
         starts = [entry[-1] for entry in group]
-        waited = size * times[0] - sum(starts)
-        laps = [size * (after - before) for before, after in pairwise(times)]
-        spent = (waited, *laps)
-        model.inference.statistics.answered(size, rows, sum(spent), spent)
+        model.inference.statistics.answered_together(starts, rows, times)
         roles = [entry[3].role for entry in group]
-        if roles.count(role := roles[0]) == size:
+        if roles.count(role := roles[0]) == len(group):
             self._metrics.answered_together(role, starts, end, rows)
             return
         for one, start, count in zip(roles, starts, counts, strict=True):

@@ -7,7 +7,6 @@ where its rows do not depend on each other.  Whatever is in doubt goes the slow 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from modelyard_core.errors import ModelyardError
@@ -141,9 +140,7 @@ class Together:
 
     def _count(self, group: Sequence[Entry], counts: Sequence[int], times: Sequence[float]) -> None:
         """Count a run: `counts` are the rows of each call, `times` those between its stages."""
-        size = len(group)
+        rows = sum(counts)
         starts = [entry.call.begun for entry in group]
-        waited = size * times[0] - sum(starts)
-        spent = (waited, *(size * (after - before) for before, after in pairwise(times)))
-        self._model.inference.statistics.answered(size, sum(counts), sum(spent), spent)
-        self._metrics.answered_together(group[0].role, starts, times[-1], sum(counts))
+        self._model.inference.statistics.answered_together(starts, rows, times)
+        self._metrics.answered_together(group[0].role, starts, times[-1], rows)

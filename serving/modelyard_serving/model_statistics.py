@@ -6,6 +6,7 @@ Everything is added up on the event loop's thread, and only what is measured is 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any
 
 from modelyard_serving import clock
@@ -76,6 +77,16 @@ class Statistics:
         for stage, duration in enumerate(spent):
             self.spent[stage] += duration
         self.last = clock.perf_counter()
+
+    def answered_together(self, starts: Sequence[float], rows: int, times: Sequence[float]) -> None:
+        """Count one run for requests that began at `starts` and went through its stages together.
+
+        `times` are the moments at which the stages after the queue begin, and the end.
+        """
+        size = len(starts)
+        waited = size * times[0] - sum(starts)
+        spent = (waited, *(size * (after - before) for before, after in pairwise(times)))
+        self.answered(size, rows, sum(spent), spent)
 
     def failed(self, seconds: float) -> None:
         """Count one request that got an error."""

@@ -2,18 +2,14 @@
 
 import asyncio
 import contextlib
-import itertools
 import json
 import re
 import socket
 
 import httpx
-import numpy as np
 import pytest
-from onnx import TensorProto, helper
 
-from modelyard_core.signature import Signature, Tensor
-from support import bundles, onnx_models, serving
+from support import serving, slow_model
 from support.serving import INFER, rows
 
 BODY = json.dumps({"inputs": rows([0.5])}).encode()
@@ -173,26 +169,8 @@ def test_too_many_connections_are_turned_away_but_for_health(bounded):
     assert b"connection: close" in health
 
 
-def slow_bundle(folder, size=350):
-    """Write a model whose every run costs milliseconds of arithmetic."""
-    square = np.full((size, size), 1 / size, np.float32)
-    steps = [f"step{i}" for i in range(9)]
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
-        helper.make_node("Add", ["w", "mean"], [steps[0]]),
-        *(helper.make_node("MatMul", [a, "w"], [b]) for a, b in itertools.pairwise(steps)),
-        helper.make_node("ReduceMean", [steps[-1]], ["end"], keepdims=0),
-        helper.make_node("Mul", ["x", "end"], ["y"]),
-    ]
-    weights = helper.make_tensor("w", TensorProto.FLOAT, square.shape, square.tobytes(), raw=True)
-    io = ("FP32", (-1, 1))
-    data = onnx_models.build(nodes, [("x", *io)], [("y", *io)], [weights])
-    signature = Signature("Regression", (Tensor("x", *io),), (Tensor("y", *io),), score="y")
-    return bundles.write(folder / "model", data, signature, onnx_models.EMPTY_PROFILE)
-
-
 async def test_a_slow_model_holds_up_no_probe_and_its_line_is_bounded(tmp_path):
-    bundle = slow_bundle(tmp_path, size=700)
+    bundle = slow_model.bundle(tmp_path, 700)
     one = {"inputs": [serving.tensor(shape=(1, 1), data=[1])]}
     with serving.program(bundle, MAX_WAITING=5, WORKERS=1, DRAIN_SECONDS=0) as program:
         await asyncio.to_thread(program.wait_for, "ready: rain version 1")
@@ -263,7 +241,7 @@ async def test_the_drain_loses_no_request_and_keeps_the_final_counts(rain_bundle
 
 async def test_a_request_that_runs_at_the_end_of_the_drain_is_still_answered(tmp_path):
     one = {"inputs": [serving.tensor(shape=(1, 1), data=[1])]}
-    with serving.program(slow_bundle(tmp_path), DRAIN_SECONDS=0, WORKERS=1) as program:
+    with serving.program(slow_model.bundle(tmp_path, 350), DRAIN_SECONDS=0, WORKERS=1) as program:
         await asyncio.to_thread(program.wait_for, "ready: rain version 1")
         async with httpx.AsyncClient(base_url=program.url, timeout=60) as http:
             asked = [asyncio.create_task(http.post(INFER, json=one)) for _ in range(20)]
