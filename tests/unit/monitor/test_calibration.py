@@ -38,6 +38,7 @@ def a_window(layout, random, rows, shift=0.0):
     return vector
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [200])
 def test_a_month_without_drift_keeps_the_budget(rows):
     """720 hourly windows, 8 features, a budget of half an alarm in a month."""
@@ -53,6 +54,7 @@ def test_a_month_without_drift_keeps_the_budget(rows):
     assert alarms == 0
 
 
+@pytest.mark.slow
 def test_with_no_effect_to_spare_the_alarms_are_about_the_budget():
     """Without a minimum effect the level itself shows: 400 windows may raise 40."""
     profile, layout = a_reference(13)

@@ -66,6 +66,7 @@ def harm_alarms(runs, rate, looks):
     return alarms / runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.001, 0.01, 0.1])
 def test_an_equal_candidate_is_called_worse_less_often_than_promised(rate):
     assert harm_alarms(400, rate, looks=120) <= ALPHA

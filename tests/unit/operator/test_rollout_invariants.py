@@ -129,6 +129,7 @@ class Watched:
             assert rollout.get("step", {}).get("index", 0) == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(STEPS), st.lists(moments, min_size=1, max_size=7))
 def test_the_invariants_hold_whatever_happens(steps, story):
@@ -138,6 +139,7 @@ def test_the_invariants_hold_whatever_happens(steps, story):
         watched.run(seconds, rate)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(STEPS),

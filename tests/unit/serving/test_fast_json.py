@@ -142,6 +142,7 @@ def read_small(wanted: Contract, body: bytes):
     return feeds and (request.id, *map(same, feeds.values()))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from([FLOATS, MIXED]), st.data(), st.booleans())
 def test_the_small_reader_reads_what_the_protocol_means(wanted, data, spaced):
@@ -152,6 +153,7 @@ def test_the_small_reader_reads_what_the_protocol_means(wanted, data, spaced):
     assert found in (None, meaning(wanted, body))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(documents(FLOATS), st.booleans())
 def test_the_large_reader_reads_what_the_protocol_means(document, spaced):
@@ -161,6 +163,7 @@ def test_the_large_reader_reads_what_the_protocol_means(document, spaced):
     assert found is None or (found[0], *map(same, found[2].values())) == meaning(FLOATS, body)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from(list('[]{}",:\\0-9.eE tfn\x00\x7f'))),

@@ -34,6 +34,7 @@ def test_exit_codes(workshop, changes, code):
     assert left.value.code == code
 
 
+@pytest.mark.slow
 def test_a_pod_that_is_told_to_stop_says_so_and_may_be_tried_again(workshop):
     os.mkfifo(workshop.settings.request)
     process = multiprocessing.get_context("forkserver").Process(
