@@ -42,11 +42,21 @@ class Fitted:
 
     def predict(self, frame: pd.DataFrame) -> npt.NDArray[Any]:
         """Return labels or values."""
-        return np.asarray(self.pipeline.predict(inner_frame(self.features, frame)))
+        with _unhindered():
+            return np.asarray(self.pipeline.predict(inner_frame(self.features, frame)))
 
     def probabilities(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Return one column for each class."""
-        return np.asarray(self.pipeline.predict_proba(inner_frame(self.features, frame)))
+        with _unhindered():
+            return np.asarray(self.pipeline.predict_proba(inner_frame(self.features, frame)))
+
+
+def _unhindered() -> np.errstate:
+    """Ignore the processor's flags: OpenBLAS sets some for right products (numpy#24067, #28967).
+
+    What is not finite is found in the answers themselves.
+    """
+    return np.errstate(all="ignore")
 
 
 def inner_name(index: int) -> str:
