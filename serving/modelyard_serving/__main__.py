@@ -24,7 +24,7 @@ from modelyard_serving import (
 from modelyard_serving.coalescing import Coalescer
 from modelyard_serving.fast_model import FastModel
 from modelyard_serving.gate import Gate
-from modelyard_serving.grpc_server import GrpcServer
+from modelyard_serving.grpc.server import GrpcServer
 from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.late_app import LateApplication
 from modelyard_serving.metrics import Metrics

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelyard_serving import clock
 from modelyard_serving.gate import Gate
-from modelyard_serving.grpc_server import GrpcServer
+from modelyard_serving.grpc.server import GrpcServer
 from modelyard_serving.protection import Protection
 from modelyard_serving.settings import Limits, ServeSettings
 

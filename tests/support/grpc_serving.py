@@ -11,7 +11,7 @@ import numpy as np
 
 from modelyard_serving import fast_model, receipts
 from modelyard_serving.access import Access, Everybody
-from modelyard_serving.grpc_server import GrpcServer
+from modelyard_serving.grpc.server import GrpcServer
 from modelyard_serving.grpc_wire import health_pb2 as health
 from modelyard_serving.grpc_wire import inference_pb2 as wire
 from modelyard_serving.held_bytes import HeldBytes

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import hpack
 
-from modelyard_serving import http2_frames as frames
 from modelyard_serving.access import Access, Everybody
-from modelyard_serving.grpc_connection import Calls
-from modelyard_serving.grpc_shared import Shared
-from modelyard_serving.grpc_status import Status
+from modelyard_serving.grpc import http2_frames as frames
+from modelyard_serving.grpc.connection import Calls
+from modelyard_serving.grpc.shared import Shared
+from modelyard_serving.grpc.status import Status
 from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.settings import Limits
 

@@ -5,9 +5,9 @@ import zlib
 
 import pytest
 
-from modelyard_serving import grpc_status
 from modelyard_serving.errors import InvalidRequest
-from modelyard_serving.grpc_status import Status
+from modelyard_serving.grpc import status as grpc_status
+from modelyard_serving.grpc.status import Status
 from support.http2_client import Client, Echo, packed
 
 INTERNAL, UNIMPLEMENTED = str(int(Status.INTERNAL)), str(int(Status.UNIMPLEMENTED))

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelyard_core.reference import NumericProfile, Profile
-from modelyard_serving import binary, codec, grpc_messages, protocol
+from modelyard_serving import binary, codec, protocol
+from modelyard_serving.grpc import messages as grpc_messages
 from modelyard_serving.grpc_wire import inference_pb2 as wire
 from support import bundles, grpc_serving, random_models, random_requests
 from support.oip_reference import Reference, to_bytes

@@ -13,8 +13,10 @@ from onnx import TensorProto, helper
 from modelyard_core.reference import NumericProfile, Profile
 from modelyard_core.roles import Role
 from modelyard_core.signature import Signature, Tensor
-from modelyard_serving import binary, grpc_messages, grpc_raw
-from modelyard_serving.grpc_raw import RawReader
+from modelyard_serving import binary
+from modelyard_serving.grpc import messages as grpc_messages
+from modelyard_serving.grpc import raw as grpc_raw
+from modelyard_serving.grpc.raw import RawReader
 from modelyard_serving.grpc_wire import inference_pb2 as wire
 from support import bundles, grpc_serving, onnx_models
 from support.grpc_serving import method, raw_request

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard_serving import http2_frames as frames
-from modelyard_serving.grpc_status import Status
-from modelyard_serving.http2 import IDLE_FRAMES, MAX_CONTINUATIONS, MAX_STREAMS
-from modelyard_serving.http2_frames import Code, ConnectionFault, frame
-from modelyard_serving.http2_headers import HeaderBlocks, Malformed
+from modelyard_serving.grpc import http2_frames as frames
+from modelyard_serving.grpc.http2 import IDLE_FRAMES, MAX_CONTINUATIONS, MAX_STREAMS
+from modelyard_serving.grpc.http2_frames import Code, ConnectionFault, frame
+from modelyard_serving.grpc.http2_headers import HeaderBlocks, Malformed
+from modelyard_serving.grpc.status import Status
 from support.http2_client import Client, Echo, packed
 
 PING = frame(frames.PING, 0, 0, b"8 bytes!")

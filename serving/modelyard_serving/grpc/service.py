@@ -12,15 +12,17 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from modelyard_core import headers
 from modelyard_core.roles import Role
-from modelyard_serving import grpc_messages, grpc_status, protocol
+from modelyard_serving import protocol
 from modelyard_serving.clock import perf_counter
 from modelyard_serving.errors import InvalidRequest, NotReady, NotServed
 from modelyard_serving.fast_model import FastModel
 from modelyard_serving.gate import DRAINING, Gate
-from modelyard_serving.grpc_calls import Call, Method
-from modelyard_serving.grpc_messages import Writer
-from modelyard_serving.grpc_status import HTTP_CODES, CallFailed, Status
-from modelyard_serving.grpc_together import Together
+from modelyard_serving.grpc import messages as grpc_messages
+from modelyard_serving.grpc import status as grpc_status
+from modelyard_serving.grpc.calls import Call, Method
+from modelyard_serving.grpc.messages import Writer
+from modelyard_serving.grpc.status import HTTP_CODES, CallFailed, Status
+from modelyard_serving.grpc.together import Together
 from modelyard_serving.grpc_wire import health_pb2 as health
 from modelyard_serving.grpc_wire import inference_pb2 as wire
 from modelyard_serving.inference import Computed, Inference

@@ -12,15 +12,15 @@ from functools import partial
 from types import coroutine
 from typing import Any
 
-from modelyard_serving import grpc_status
 from modelyard_serving.access import HEADER, REFUSAL
 from modelyard_serving.clock import monotonic, perf_counter
-from modelyard_serving.grpc_calls import PREFIX, UNKNOWN, Call, CallHead, interpret
-from modelyard_serving.grpc_shared import Shared
-from modelyard_serving.grpc_status import Refusal, Status
-from modelyard_serving.http2 import Connection
-from modelyard_serving.http2_frames import Code
-from modelyard_serving.http2_headers import Head, HeaderBlocks
+from modelyard_serving.grpc import status as grpc_status
+from modelyard_serving.grpc.calls import PREFIX, UNKNOWN, Call, CallHead, interpret
+from modelyard_serving.grpc.http2 import Connection
+from modelyard_serving.grpc.http2_frames import Code
+from modelyard_serving.grpc.http2_headers import Head, HeaderBlocks
+from modelyard_serving.grpc.shared import Shared
+from modelyard_serving.grpc.status import Refusal, Status
 
 logger = logging.getLogger(__name__)
 

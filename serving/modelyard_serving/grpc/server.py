@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from modelyard_serving.clock import monotonic
 from modelyard_serving.gate import Gate
-from modelyard_serving.grpc_shared import Shared
+from modelyard_serving.grpc.shared import Shared
 from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.protection import Protection
@@ -22,8 +22,8 @@ from modelyard_serving.settings import ServeSettings
 
 if TYPE_CHECKING:
     from modelyard_serving.fast_model import FastModel
-    from modelyard_serving.grpc_protocol import GrpcProtocol
-    from modelyard_serving.grpc_service import Service
+    from modelyard_serving.grpc.protocol import GrpcProtocol
+    from modelyard_serving.grpc.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ def _import() -> "tuple[type[Service], type[GrpcProtocol]]":
 
     Importing the messages and the compression of headers costs more than the rest of this room.
     """
-    from modelyard_serving.grpc_protocol import GrpcProtocol
-    from modelyard_serving.grpc_service import Service
+    from modelyard_serving.grpc.protocol import GrpcProtocol
+    from modelyard_serving.grpc.service import Service
 
     return Service, GrpcProtocol

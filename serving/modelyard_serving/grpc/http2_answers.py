@@ -6,8 +6,8 @@ What does not fit waits, with its stream, for the peer to open a window.
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from modelyard_serving import http2_frames as frames
-from modelyard_serving.http2_frames import Code, ConnectionFault
+from modelyard_serving.grpc import http2_frames as frames
+from modelyard_serving.grpc.http2_frames import Code, ConnectionFault
 
 BLOCK = frames.END_HEADERS
 LAST_BLOCK = frames.END_HEADERS | frames.END_STREAM

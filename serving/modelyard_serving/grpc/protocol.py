@@ -4,10 +4,10 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from modelyard_serving.clock import monotonic
-from modelyard_serving.grpc_connection import Calls
+from modelyard_serving.grpc.connection import Calls
 
 if TYPE_CHECKING:
-    from modelyard_serving.grpc_shared import Shared
+    from modelyard_serving.grpc.shared import Shared
 
 SLICE_BYTES = 16 * 1024
 TURN_SECONDS = 0.005

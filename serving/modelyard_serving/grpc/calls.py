@@ -7,10 +7,11 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from modelyard_serving import grpc_status, packing
-from modelyard_serving.grpc_status import Refusal, Status
-from modelyard_serving.http2_answers import Stream
-from modelyard_serving.http2_headers import Head
+from modelyard_serving import packing
+from modelyard_serving.grpc import status as grpc_status
+from modelyard_serving.grpc.http2_answers import Stream
+from modelyard_serving.grpc.http2_headers import Head
+from modelyard_serving.grpc.status import Refusal, Status
 
 PREFIX = struct.Struct(">BI")
 """Before every message: whether it is packed, and its length."""

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from modelyard_serving import http2_frames as frames
-from modelyard_serving.http2_answers import LEAVING, Answers, Stream
-from modelyard_serving.http2_frames import Code, ConnectionFault, Setting, StreamFault
-from modelyard_serving.http2_headers import HeaderBlocks, Malformed, check_trailers
+from modelyard_serving.grpc import http2_frames as frames
+from modelyard_serving.grpc.http2_answers import LEAVING, Answers, Stream
+from modelyard_serving.grpc.http2_frames import Code, ConnectionFault, Setting, StreamFault
+from modelyard_serving.grpc.http2_headers import HeaderBlocks, Malformed, check_trailers
 
 MAX_STREAMS = 128
 CONNECTION_WINDOW = 16 << 20

@@ -10,7 +10,7 @@ from modelyard_serving.held_bytes import HeldBytes
 from modelyard_serving.settings import Limits
 
 if TYPE_CHECKING:
-    from modelyard_serving.grpc_calls import Method
+    from modelyard_serving.grpc.calls import Method
 
 C = TypeVar("C")
 

@@ -15,7 +15,7 @@ from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
-from modelyard_serving.http2_frames import Code, ConnectionFault
+from modelyard_serving.grpc.http2_frames import Code, ConnectionFault
 
 Field = tuple[bytes, bytes]
 R = TypeVar("R")
