@@ -1,7 +1,8 @@
 """What one model takes: a parsed request in, named arrays out.  Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from math import prod
 
 from modelyard_core.signature import Tensor
@@ -25,6 +26,11 @@ class InputSpec:
     tensor: Tensor
     symbols: tuple[str | None, ...]
 
+    @property
+    def rows(self) -> str:
+        """The symbol of the first dimension; empty where it is fixed, or there is none."""
+        return (self.symbols[0] or "") if self.symbols else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -42,6 +48,29 @@ class Contract:
     inputs: Mapping[str, InputSpec]
     outputs: tuple[str, ...]
     max_rows: int
+    counted: frozenset[str] = frozenset()
+    """Inputs whose rows are the request's; if there are none, the longest input tells."""
+
+    def counting(self, names: AbstractSet[str]) -> "Contract":
+        """Return the contract under which these inputs have a row for each row of the request.
+
+        An exporter may give the first dimension of every input a name of its own, as if they had
+        nothing to do with each other.
+        """
+        counted = {
+            name: spec.rows for name, spec in self.inputs.items() if name in names and spec.rows
+        }
+        one = min(counted.values(), default="")
+        inputs = {
+            name: replace(
+                spec,
+                symbols=tuple(
+                    one if symbol in counted.values() else symbol for symbol in spec.symbols
+                ),
+            )
+            for name, spec in self.inputs.items()
+        }
+        return replace(self, inputs=inputs, counted=frozenset(counted))
 
     def bind(self, request: InferRequest) -> Bound:
         """Return the arrays that the request holds, in the model's terms.
@@ -108,12 +137,12 @@ class Contract:
 
     def _check_shapes(self, tensors: Sequence[RequestInput]) -> int:
         sizes: dict[str, tuple[int, str]] = {}
-        batches = []
+        batches: dict[str, int] = {}
         for tensor in tensors:
             spec = self.inputs[tensor.name]
             _check_tensor(tensor, spec.tensor)
-            if spec.symbols and spec.symbols[0]:
-                batches.append(tensor.shape[0])
+            if spec.rows:
+                batches[tensor.name] = tensor.shape[0]
             for symbol, size in zip(spec.symbols, tensor.shape, strict=True):
                 if not symbol:
                     continue
@@ -122,10 +151,10 @@ class Contract:
                     raise InvalidRequest(
                         f"input {tensor.name!r} has {size} where input {first!r} has {known}"
                     )
-        rows = max(batches, default=1)
-        if rows > self.max_rows:
-            raise TooLarge(f"{rows} rows; this server takes at most {self.max_rows} a request")
-        return rows
+        most = max(batches.values(), default=1)
+        if most > self.max_rows:
+            raise TooLarge(f"{most} rows; this server takes at most {self.max_rows} a request")
+        return next((batches[name] for name in self.counted), most)
 
 
 def _check_tensor(tensor: RequestInput, wanted: Tensor) -> None:

@@ -4,6 +4,7 @@ Nothing is ready before this passed; the sentence of what failed is what people 
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
@@ -97,10 +98,11 @@ def prove(
     Raises:
         Unservable: it fails, or answers otherwise than the signature says.
     """
-    takes_batches = all(spec.symbols and spec.symbols[0] for spec in inputs.values())
+    symbols = {spec.rows for spec in inputs.values()}
+    takes_batches = all(symbols)
     names = [tensor.name for tensor in signature.outputs]
     for rows in (1, SEVERAL_ROWS, 1) if takes_batches else (1, 1):
-        feeds = {name: typical(spec, profile, rows) for name, spec in inputs.items()}
+        feeds = {name: typical(spec, profile, rows, symbols) for name, spec in inputs.items()}
         try:
             results = model.run(feeds, names, rows)
         except ModelFailed as error:
@@ -111,15 +113,18 @@ def prove(
                 raise Unservable(f"{rows} typical rows get {len(array)} scores")
 
 
-def typical(spec: InputSpec, profile: Profile, rows: int) -> Array:
+def typical(
+    spec: InputSpec, profile: Profile, rows: int, symbols: AbstractSet[str] = frozenset()
+) -> Array:
     """Return a value that the training rows had, as often as there are rows.
 
-    The middle bin edge of a number, the first category of a category; zero, false or an empty
+    `symbols` are those of the model's first dimensions, which others may have too.  The middle bin edge of a number, the first category of a category; zero, false or an empty
     string where the profile does not know the input.
     """
     tensor = spec.tensor
     sizes = [
-        size if size >= 0 else (rows if axis == 0 else 1) for axis, size in enumerate(tensor.shape)
+        size if size >= 0 else (rows if axis == 0 or symbol in symbols else 1)
+        for axis, (size, symbol) in enumerate(zip(tensor.shape, spec.symbols, strict=True))
     ]
     nothing = "" if tensor.datatype == "BYTES" else 0
     array = np.full(sizes, nothing, dtype=codec.NUMPY_TYPES[tensor.datatype])

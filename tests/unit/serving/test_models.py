@@ -116,6 +116,80 @@ def test_dimensions_of_one_name_have_one_size(symbols, agrees):
             both.bind(request)
 
 
+def sum_of_two(tmp_path, profile):
+    """Write a model whose inputs name their rows apart, as exporters do."""
+    given = (Tensor("temp", "FP32", (-1, 1)), Tensor("wind", "FP32", (-1, 1)))
+    told = (Tensor("sum", "FP32", (-1, 1)),)
+    data = onnx_models.build(
+        [helper.make_node("Add", ["temp", "wind"], ["sum"])],
+        [("temp", "FP32", ("temp rows", 1)), ("wind", "FP32", ("wind rows", 1))],
+        [("sum", "FP32", (-1, 1))],
+    )
+    signature = Signature("Regression", given, told, score="sum")
+    return bundles.write(tmp_path / "model", data, signature, profile)
+
+
+@pytest.mark.parametrize(("temp", "wind"), [(5, 1), (1, 5), (0, 1)])
+async def test_inputs_that_are_counted_have_the_same_rows_whatever_these_are_called(
+    tmp_path, temp, wind
+):
+    profile = dataclasses.replace(onnx_models.RAIN_PROFILE, categories=())
+    async with serving.serving(sum_of_two(tmp_path, profile)) as served:
+        odd = await served.infer(
+            tensor("temp", shape=(temp, 1), data=[1.0] * temp),
+            tensor("wind", shape=(wind, 1), data=[1.0] * wind),
+        )
+        good = await served.infer(*serving.rows([1.0, 2.0])[:2])
+        sketch = (await served.http.get("/v1/sketch")).json()
+
+    assert odd.json()["error"] == f"input 'wind' has {wind} where input 'temp' has {temp}"
+    assert (odd.status_code, good.status_code) == (400, 200)
+    assert sketch["roles"]["direct"]["rows"] == 2
+
+
+async def test_inputs_that_are_not_counted_may_be_broadcast(tmp_path):
+    profile = dataclasses.replace(
+        onnx_models.RAIN_PROFILE, numeric=onnx_models.RAIN_PROFILE.numeric[:1], categories=()
+    )
+    async with serving.serving(sum_of_two(tmp_path, profile)) as served:
+        temp, wind = serving.rows([1.0, 2.0], [3.0])[:2]
+        answer = await served.infer(temp, {**wind, "shape": [1, 1]})
+        longer = await served.infer(
+            {**temp, "shape": [1, 1], "data": [1.0]}, wind | {"shape": [1, 1]}
+        )
+        sketch = (await served.http.get("/v1/sketch")).json()
+
+    assert answer.json()["outputs"][0]["data"] == [4.0, 5.0]
+    assert longer.status_code == 200
+    assert sketch["roles"]["direct"]["features"]["temp"]["bins"] == [0, 0, 2, 1]
+
+
+async def test_dimensions_that_vary_together_are_proven_together(tmp_path):
+    given = (Tensor("a", "FP32", (-1, -1)), Tensor("b", "FP32", (-1, -1)))
+    data = onnx_models.build(
+        [
+            helper.make_node("MatMul", ["a", "b"], ["c"]),
+            helper.make_node("ReduceSum", ["c", "last"], ["sums"], keepdims=0),
+        ],
+        [("a", "FP32", ("n", "k")), ("b", "FP32", ("k", "m"))],
+        [("c", "FP32", ("n", "m")), ("sums", "FP32", ("n",))],
+        [helper.make_tensor("last", TensorProto.INT64, [1], [1])],
+    )
+    told = (Tensor("c", "FP32", (-1, -1)), Tensor("sums", "FP32", (-1,)))
+    signature = Signature("Regression", given, told, score="sums")
+    bundle = bundles.write(tmp_path / "model", data, signature, onnx_models.EMPTY_PROFILE)
+    async with serving.serving(bundle) as served:
+        answer = await served.infer(
+            tensor("a", shape=(2, 3), data=[1] * 6), tensor("b", shape=(3, 2), data=[1] * 6)
+        )
+        refused = await served.infer(
+            tensor("a", shape=(2, 3), data=[1] * 6), tensor("b", shape=(2, 3), data=[1] * 6)
+        )
+
+    assert answer.json()["outputs"][1]["data"] == [6, 6]
+    assert refused.json()["error"] == "input 'b' has 2 where input 'a' has 3"
+
+
 async def test_an_answer_that_json_cannot_carry_must_be_asked_for_in_binary(tmp_path):
     nodes = [helper.make_node("Log", ["x"], ["y"])]
     io = ("FP32", (-1, 1))
