@@ -44,8 +44,8 @@ def open_bundle(folder: Path, digest: str, max_rows: int) -> Opened:
     signature = _decode(Signature, bundle.SIGNATURE, files[bundle.SIGNATURE])
     profile = _decode(Profile, bundle.PROFILE, files[bundle.PROFILE])
     model = OnnxModel(files[bundle.MODEL], folder)
-    columns = (*profile.numeric, *profile.categories)
-    counted = {column.input or column.name for column in columns}
+    counted = {column.input or column.name for column in profile.numeric}
+    counted |= {column.input or column.name for column in profile.categories}
     contract = proof.contract_of(model, signature, max_rows).counting(counted)
     proof.prove(model, contract.inputs, signature, profile)
     return Opened(signature, profile, files[bundle.PROFILE], model, contract)
