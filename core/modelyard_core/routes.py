@@ -5,7 +5,7 @@ that reached the canary once stays with it while the share grows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 TOTAL_WEIGHT = 1000
@@ -81,9 +81,9 @@ class ClusterCounters:
     completed: int = 0
     active: int = 0
     success: int = 0
-    """Answers with a status below 500."""
+    """Answers that are no error."""
     errors: int = 0
-    """Answers with a status of 500 and above, without overflow."""
+    """Answers with a status of 500 and above, or gRPC's words for it, without overflow."""
     overflow: int = 0
     """Requests that a circuit breaker refused: mirrored ones that were never sent."""
     timeouts: int = 0
@@ -94,8 +94,32 @@ class ClusterCounters:
 
 @dataclass(frozen=True, slots=True)
 class RouterCounters:
-    """Counts of one router process.  Cluster names: `<revision>`, `mirror-<revision>`."""
+    """Counts of one router process.
+
+    Cluster names: `<revision>`, `<revision>_grpc`, `mirror-<revision>`.
+    """
 
     boot: str
     at: datetime
     clusters: Mapping[str, ClusterCounters] = field(default_factory=dict)
+
+
+_SUMMED = tuple(item.name for item in fields(ClusterCounters) if item.name != "buckets")
+
+
+def grpc_cluster(revision: str) -> str:
+    """Return the name of a revision's cluster for gRPC; no revision has an underscore.
+
+    >>> grpc_cluster("rain-0a1b2c3d")
+    'rain-0a1b2c3d_grpc'
+    """
+    return f"{revision}_grpc"
+
+
+def add(one: ClusterCounters, other: ClusterCounters) -> ClusterCounters:
+    """Return the counts of two clusters, or of two lives of one."""
+    sums = {name: getattr(one, name) + getattr(other, name) for name in _SUMMED}
+    edges = dict(one.buckets)
+    for edge, count in other.buckets:
+        edges[edge] = edges.get(edge, 0) + count
+    return ClusterCounters(**sums, buckets=tuple(sorted(edges.items())))

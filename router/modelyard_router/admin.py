@@ -16,11 +16,15 @@ REJECTIONS = (
     rf"^(cluster_manager\.cds|http\.ingress\.rds\.{ROUTE_CONFIG})\.update_(rejected|failure)$"
 )
 OPEN = r"^http\.ingress\.downstream_(cx|rq)_active$"
+SERVER_FAULTS = (2, 4, 13, 14, 15)
+"""gRPC's words for a status of 500 and above: Unknown, DeadlineExceeded, Internal, Unavailable,
+DataLoss.  The others are the client's."""
 COUNTS = (
     r"^cluster\.[^.]*\.(upstream_rq_(total|completed|active|pending_active|cancelled|timeout"
-    r"|rx_reset|pending_overflow|pending_failure_eject|[1-5]xx|time)|upstream_cx_none_healthy)$"
+    r"|rx_reset|pending_overflow|pending_failure_eject|[1-5]xx|time)|upstream_cx_none_healthy"
+    rf"|grpc\.({'|'.join(map(str, SERVER_FAULTS))}))$"
 )
-COUNT_NAME = re.compile(r"cluster\.([^.]*)\.(?:upstream_rq_|upstream_)(.*)")
+COUNT_NAME = re.compile(r"cluster\.([^.]*)\.(?:upstream_rq_|upstream_)?(.*)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from modelyard_core.errors import ShapeError, Unavailable
 from modelyard_core.routes import RouterCounters, RouterState, RouteTable
 from modelyard_router import clock, envoy_config, table
 from modelyard_router.admin import EnvoyAdmin
-from modelyard_router.envoy_config import Json
+from modelyard_router.envoy_config import Json, Ports
 from modelyard_router.ledger import Ledger, counters, is_busy
 from modelyard_router.settings import Settings
 from modelyard_router.waiting import NOT_YET, until
@@ -39,6 +39,7 @@ class Agent:
     def __init__(self, settings: Settings) -> None:
         self.state = RouterState()
         self._settings = settings
+        self._ports = Ports(settings.serving_port, settings.serving_grpc_port)
         self._envoy = EnvoyAdmin(settings.admin_port)
         self._folder = XdsFolder(settings.xds)
         self._ledger = _load_ledger(self._folder.read_ledger())
@@ -113,7 +114,7 @@ class Agent:
     def _apply(self, text: str) -> None:
         wish = table.parse(text)
         self.state = replace(self.state, desired=wish.version)
-        wanted = envoy_config.clusters(wish, self._settings.serving_port)
+        wanted = envoy_config.clusters(wish, self._ports)
 
         def replaced() -> bool:
             return self._read() not in (None, text)
@@ -153,7 +154,7 @@ class Agent:
         """
         needed = envoy_config.clusters_with_traffic(wish)
         if self.state.applied is None:
-            needed = [wish.stable.revision]
+            needed = list(envoy_config.clusters_of(wish.stable))
 
         def warm() -> bool:
             self._refuse_if_rejected(rejections)
@@ -164,7 +165,8 @@ class Agent:
             known = self._envoy.addresses()
             missing = {name for name in wanted if name not in known}
             missing |= {name for name in needed if not known.get(name)}
-            raise Unavailable("no address for " + ", ".join(sorted(missing)))
+            hosts = {envoy_config.host(wanted[name]) for name in missing}
+            raise Unavailable("no address for " + ", ".join(sorted(hosts)))
 
     def _switch_routes(
         self, wish: RouteTable, rejections: int, interrupted: Callable[[], bool]

@@ -2,19 +2,20 @@
 
 One cluster per revision, never one for "stable" and one for "canary": its counters belong to the
 revision, promotion moves no connection, and its body never changes while the pod lives (a change
-would drop the connection pools).  A mirrored revision has a second cluster with a breaker of its
-own, so that a stuck shadow holds a bounded amount of memory and no live request.
-
-gRPC would add, per revision, a second cluster with explicit HTTP/2 and a route matching
-`grpc: {}` before the others; no shape here stands in its way.
+would drop the connection pools).  Beside it each revision has one with HTTP/2 for gRPC, which the
+routes choose by what a request is, not by the port that it came by.  A mirrored revision has a
+cluster with a breaker of its own, so that a stuck shadow holds a bounded amount of memory and no
+live request; gRPC is never mirrored.
 """
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from modelyard_core import canonical, headers
 from modelyard_core.roles import Role
-from modelyard_core.routes import RouteTable
+from modelyard_core.routes import Arm, RouteTable, grpc_cluster
 from modelyard_router.table import arms
 
 TYPE = "type.googleapis.com/"
@@ -28,6 +29,9 @@ ROUTE_CONFIG = "model"
 MIRROR_PREFIX = "mirror-"
 READY_PATH = "/_router/ready"
 """Answers 200 once a table is applied: the pod's readiness."""
+HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
+"""Refused as Unimplemented, which tells a gRPC client to go by its connection: an endless stream to
+one of many pods says nothing about the others, and its end would count as a failure."""
 STICKY_HEADER = "x-user-id"
 """Requests with the same value stay on the same side of the split."""
 ROUTE_TIMEOUT = "30s"
@@ -48,28 +52,60 @@ MIRROR_LIMITS = {
     "max_requests": 64,
     "max_retries": 0,
 }
+HTTP1: dict[str, Any] = {"http_protocol_options": {}}
+HTTP2: dict[str, Any] = {
+    "http2_protocol_options": {
+        "initial_stream_window_size": BUFFER_BYTES,
+        "initial_connection_window_size": 4 * BUFFER_BYTES,
+    }
+}
+GRPC_MATCH: dict[str, Any] = {"prefix": "/", "grpc": {}}
 
 Json: TypeAlias = dict[str, Any]
 
 
-def clusters(table: RouteTable, port: int) -> dict[str, Json]:
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the serving pods listen."""
+
+    http: int = 8080
+    grpc: int = 9000
+
+
+def clusters(table: RouteTable, ports: Ports) -> dict[str, Json]:
     """Return the clusters that a table needs, by name."""
-    needed = [_cluster(arm.revision, arm.host, port, LIVE_LIMITS) for arm in arms(table)]
+    needed = []
+    for arm in arms(table):
+        needed.append(_cluster(arm.revision, arm.host, ports.http, LIVE_LIMITS))
+        needed.append(_grpc_cluster(arm, ports.grpc))
     if table.mirror is not None:
         name = MIRROR_PREFIX + table.mirror.revision
-        needed.append(_cluster(name, table.mirror.host, port, MIRROR_LIMITS))
+        needed.append(_cluster(name, table.mirror.host, ports.http, MIRROR_LIMITS))
     return {cluster["name"]: cluster for cluster in needed}
+
+
+def clusters_of(arm: Arm) -> tuple[str, str]:
+    """Return the names of the clusters that an arm's live traffic goes to."""
+    return arm.revision, grpc_cluster(arm.revision)
 
 
 def clusters_with_traffic(table: RouteTable) -> list[str]:
     """Return the clusters that must have an address before the routes may name them."""
-    return [arm.revision for arm in arms(table) if arm.weight]
+    return [name for arm in arms(table) if arm.weight for name in clusters_of(arm)]
+
+
+def host(cluster: Json) -> str:
+    """Return the name whose addresses a cluster has."""
+    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    return str(endpoint["address"]["socket_address"]["address"])
 
 
 def routes(table: RouteTable) -> list[Json]:
     """Return the route configuration of a table, as a list of one resource."""
     found: list[Json] = [
-        {"name": "ready", "match": {"path": READY_PATH}, "direct_response": {"status": 200}}
+        {"name": "ready", "match": {"path": READY_PATH}, "direct_response": {"status": 200}},
+        {"name": "watch", "match": {"path": HEALTH_WATCH}, "direct_response": {"status": 404}},
+        {"name": "grpc", "match": GRPC_MATCH, "route": _split(table, grpc_cluster)},
     ]
     if table.mirror is not None and table.mirror.percent:
         found.append({"name": "mirrored", "match": _mirrored_match(), "route": _mirrored(table)})
@@ -95,7 +131,9 @@ def no_routes() -> list[Json]:
         "direct_response": refusal,
         "response_headers_to_add": [_overwrite("content-type", "application/json")],
     }
-    return [_route_configuration({"routes": [answer]})]
+    # Envoy says it in gRPC's way, which has a content type of its own
+    refused_call = {"match": GRPC_MATCH, "direct_response": refusal}
+    return [_route_configuration({"routes": [refused_call, answer]})]
 
 
 def applied_version(route_configuration: Json) -> int | None:
@@ -112,7 +150,9 @@ def content_version(resources: list[Json]) -> str:
     return canonical.short_hash(canonical.digest_value(resources))
 
 
-def _cluster(name: str, host: str, port: int, limits: dict[str, int]) -> Json:
+def _cluster(
+    name: str, host: str, port: int, limits: dict[str, int], protocol: Json = HTTP1
+) -> Json:
     address = {"socket_address": {"address": host, "port_value": port}}
     return {
         "@type": CLUSTER,
@@ -134,7 +174,7 @@ def _cluster(name: str, host: str, port: int, limits: dict[str, int]) -> Json:
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": HTTP_OPTIONS,
                 "common_http_protocol_options": {"idle_timeout": UPSTREAM_IDLE},
-                "explicit_http_config": {"http_protocol_options": {}},
+                "explicit_http_config": protocol,
             }
         },
         "load_assignment": {
@@ -144,11 +184,19 @@ def _cluster(name: str, host: str, port: int, limits: dict[str, int]) -> Json:
     }
 
 
-def _split(table: RouteTable) -> Json:
+def _grpc_cluster(arm: Arm, port: int) -> Json:
+    return _cluster(grpc_cluster(arm.revision), arm.host, port, LIVE_LIMITS, HTTP2)
+
+
+def _itself(revision: str) -> str:
+    return revision
+
+
+def _split(table: RouteTable, cluster: Callable[[str], str] = _itself) -> Json:
     """Order and total are constant along a ramp: growing a share only adds clients to it."""
     parts = [
         {
-            "name": arm.revision,
+            "name": cluster(arm.revision),
             "weight": arm.weight,
             "request_headers_to_add": [_overwrite(headers.ROLE, role)],
             "response_headers_to_add": [_overwrite(headers.REVISION, arm.revision)],

@@ -20,6 +20,7 @@ def bootstrap(settings: Settings) -> str:
     return Template(template).substitute(
         xds=settings.xds,
         http_port=settings.http_port,
+        grpc_port=settings.grpc_port,
         admin_port=settings.admin_port,
         latency_edges_ms=", ".join(map(str, LATENCY_EDGES_MS)),
     )

@@ -6,17 +6,17 @@ last reading moves into a base that every later answer includes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
-from modelyard_core.routes import ClusterCounters
-from modelyard_router.admin import RawCounts
+from modelyard_core.routes import ClusterCounters, add
+from modelyard_router.admin import SERVER_FAULTS, RawCounts
 
-SUMMED = tuple(item.name for item in fields(ClusterCounters) if item.name != "buckets")
 NEVER_FALLS = ("total", "completed")
 """The others are differences of numbers that Envoy does not read at one instant."""
-ANSWERED = ("1xx", "2xx", "3xx", "4xx")
+ANSWERED = ("1xx", "2xx", "3xx", "4xx", "5xx")
 UNSENT = ("pending_overflow", "pending_failure_eject", "cancelled", "cx_none_healthy")
 """Requests that never reached an upstream connection; Envoy's `total` leaves them out."""
+GRPC_FAULTS = tuple(f"grpc.{status}" for status in SERVER_FAULTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,21 @@ def counters(raw: RawCounts) -> ClusterCounters:
 
     `total - completed - active` are the requests whose client gave up: Envoy has no other number
     for them.  So `total` also counts what never found a connection, once that is decided.
+
+    A gRPC call that fails is an HTTP 200 with a status in its trailers.  What Envoy answers in place
+    of a pod is counted both ways, so the larger of the two numbers is taken.
     """
     number = raw.values.get
     overflow = number("pending_overflow", 0)
+    answered = sum(number(status, 0) for status in ANSWERED)
+    faults = sum(number(status, 0) for status in GRPC_FAULTS)
+    errors = max(number("5xx", 0), faults)
     return ClusterCounters(
         total=number("total", 0) + sum(number(name, 0) for name in UNSENT),
         completed=number("completed", 0),
         active=number("active", 0),
-        success=sum(number(status, 0) for status in ANSWERED),
-        errors=max(0, number("5xx", 0) - overflow),
+        success=max(0, answered - errors),
+        errors=max(0, errors - overflow),
         overflow=overflow,
         timeouts=number("timeout", 0),
         resets=number("rx_reset", 0),
@@ -76,15 +82,6 @@ def counters(raw: RawCounts) -> ClusterCounters:
 def is_busy(raw: RawCounts) -> bool:
     """Return whether a request is in a cluster, or waits for a connection to it."""
     return bool(raw.values.get("active", 0) or raw.values.get("pending_active", 0))
-
-
-def add(one: ClusterCounters, other: ClusterCounters) -> ClusterCounters:
-    """Return the counts of two lives of one cluster."""
-    sums = {name: getattr(one, name) + getattr(other, name) for name in SUMMED}
-    edges = dict(one.buckets)
-    for edge, count in other.buckets:
-        edges[edge] = edges.get(edge, 0) + count
-    return ClusterCounters(**sums, buckets=tuple(sorted(edges.items())))
 
 
 def _has_fallen(last: ClusterCounters, present: ClusterCounters) -> bool:

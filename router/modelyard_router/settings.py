@@ -16,10 +16,12 @@ class Settings:
     routes_file: Path = Path("/routes/routes.json")
     xds: Path = Path("/xds")
     http_port: int = 8080
+    grpc_port: int = 9000
     admin_port: int = 9901
     agent_port: int = 9903
     serving_port: int = 8080
-    """Port of the serving pods."""
+    serving_grpc_port: int = 9000
+    """Ports of the serving pods."""
     concurrency: int = 2
     """Worker threads of Envoy."""
     warm_seconds: float = 1.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support import envoy
+from support import envoy, grpc_router
 from support.ports import free_port
 
 ADDRESSES = {"rain-a": "127.0.0.2", "rain-b": "127.0.0.3", "rain-c": "127.0.0.4"}
@@ -32,8 +32,23 @@ def backends():
 
 
 @pytest.fixture
-def router(tmp_path, names, backends):
-    made = envoy.Router(tmp_path, names, backends["rain-a"].server_port)
+def grpc_port():
+    """Where all backends would listen for gRPC."""
+    return free_port("127.0.0.2")
+
+
+@pytest.fixture
+def callees(grpc_port):
+    """The same revisions, over gRPC."""
+    found = {name: grpc_router.Callee(at, grpc_port) for name, at in ADDRESSES.items()}
+    yield found
+    for callee in found.values():
+        callee.close()
+
+
+@pytest.fixture
+def router(tmp_path, names, backends, grpc_port):
+    made = envoy.Router(tmp_path, names, backends["rain-a"].server_port, grpc_port)
     made.start_agent()
     made.start_envoy()
     yield made

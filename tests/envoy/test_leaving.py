@@ -7,10 +7,13 @@ import subprocess
 import sys
 import threading
 
+from grpc import StatusCode
+
 from modelyard_core import codec
 from modelyard_router import launch
 from modelyard_router.drain import drain
 from support.envoy import PATIENCE, eventually, table
+from support.grpc_router import call, channel
 from support.ports import free_port
 
 
@@ -43,6 +46,23 @@ def test_drain_waits_for_clients_and_for_one_more_reading(router):
     assert leaving.is_alive()  # nobody has read the counters since
     eventually(lambda: router.counters() and not leaving.is_alive())
 
+    assert (left[0].idle, left[0].counted) == (True, True)
+
+
+def test_a_leaving_router_sends_grpc_clients_away_after_their_calls(router, callees):
+    router.apply(table(1))
+    left = []
+    leaving = threading.Thread(target=lambda: left.append(drain(router.settings)))
+
+    with channel(router) as opened:
+        before = call(opened)
+        leaving.start()
+        eventually(lambda: router.ask(router.client())[1].get("connection") == "close")
+        after = call(opened)
+        eventually(lambda: router.envoy.open_connections() == 0)
+        eventually(lambda: router.counters() and not leaving.is_alive())
+
+    assert before[0] == after[0] == StatusCode.OK
     assert (left[0].idle, left[0].counted) == (True, True)
 
 

@@ -162,7 +162,7 @@ def table(version, *, canary=None, weight=0, mirror=None, percent=100, stable="r
 class Router:
     """One router pod: agent and Envoy on ports of their own, in one folder."""
 
-    def __init__(self, folder: Path, names: Names, serving_port: int):
+    def __init__(self, folder: Path, names: Names, serving_port: int, serving_grpc_port: int):
         self.settings = Settings(
             routes_file=folder / "routes.json",
             xds=folder / "xds",
@@ -170,6 +170,8 @@ class Router:
             admin_port=free_port(),
             agent_port=free_port(),
             serving_port=serving_port,
+            serving_grpc_port=serving_grpc_port,
+            grpc_port=free_port(),
             concurrency=1,
             minimum_drain_seconds=0.0,
             drain_limit_seconds=PATIENCE,

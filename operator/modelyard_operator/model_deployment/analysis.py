@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from math import log, log10
 
-from modelyard_core.routes import ClusterCounters, RouterCounters
+from modelyard_core.routes import ClusterCounters, RouterCounters, add, grpc_cluster
 from modelyard_operator.api.v1alpha1.rollout_status import (
     MAX_TRACE,
     ArmCursor,
@@ -225,14 +225,22 @@ def _decimal(value: float) -> str:
 def _cursor(
     before: Cursor | None, seen: RouterCounters, arms: Arms, checks: Sequence[Check]
 ) -> Cursor:
-    stable = _with_refused(seen.clusters.get(arms.stable, ClusterCounters()))
-    canary = seen.clusters.get(arms.canary, ClusterCounters())
+    stable = _with_refused(_counted(seen, arms.stable, arms))
+    canary = _counted(seen, arms.canary, arms)
     canary = canary if arms.is_mirrored else _with_refused(canary)
     return Cursor(
         boot=seen.boot,
         stable=_arm(before.stable if before else None, stable, checks),
         canary=_arm(before.canary if before else None, canary, checks),
     )
+
+
+def _counted(seen: RouterCounters, arm: str, arms: Arms) -> ClusterCounters:
+    """Return what one arm answered, over HTTP and gRPC; only HTTP has copies to compare with."""
+    http = seen.clusters.get(arm, ClusterCounters())
+    if arms.is_mirrored:
+        return http
+    return add(http, seen.clusters.get(grpc_cluster(arm), ClusterCounters()))
 
 
 def _with_refused(counters: ClusterCounters) -> ClusterCounters:

@@ -26,8 +26,12 @@ from modelyard_operator.ports import Images
 SERVING_PORT = 8080
 SERVING_GRPC_PORT = 9000
 ROUTER_PORT = 8080
+ROUTER_GRPC_PORT = 9000
 AGENT_PORT = 9903
 CLIENT_PORT = 80
+CLIENT_GRPC_PORT = 9000
+H2C = "kubernetes.io/h2c"
+"""Tells gateways to speak HTTP/2 without TLS to a port."""
 STORE_SCHEME = "pvc://"
 SERVING_GRACE_SECONDS = 60
 ROUTER_GRACE_SECONDS = 90
@@ -102,7 +106,10 @@ def revision_service(obj: ModelDeployment, revision: str) -> Obj:
         "spec": {
             "clusterIP": "None",
             "selector": {naming.REVISION_LABEL: revision},
-            "ports": [{"name": "http", "port": SERVING_PORT, "targetPort": SERVING_PORT}],
+            "ports": [
+                {"name": "http", "port": SERVING_PORT, "targetPort": SERVING_PORT},
+                _grpc_port(SERVING_GRPC_PORT, SERVING_GRPC_PORT),
+            ],
         }
     }
 
@@ -206,9 +213,16 @@ def client_service(obj: ModelDeployment) -> Obj:
     return head | {
         "spec": {
             "selector": _router_selector(obj),
-            "ports": [{"name": "http", "port": CLIENT_PORT, "targetPort": ROUTER_PORT}],
+            "ports": [
+                {"name": "http", "port": CLIENT_PORT, "targetPort": ROUTER_PORT},
+                _grpc_port(CLIENT_GRPC_PORT, ROUTER_GRPC_PORT),
+            ],
         }
     }
+
+
+def _grpc_port(port: int, target: int) -> Obj:
+    return {"name": "grpc", "port": port, "targetPort": target, "appProtocol": H2C}
 
 
 def routes_config(obj: ModelDeployment, table: RouteTable, seen: Observed) -> Obj:
@@ -312,7 +326,10 @@ def _envoy(images: Images) -> Obj:
         "image": images.router,
         "imagePullPolicy": images.pull_policy,
         "command": ["modelyard-router", "envoy"],
-        "ports": [{"name": "http", "containerPort": ROUTER_PORT}],
+        "ports": [
+            {"name": "http", "containerPort": ROUTER_PORT},
+            {"name": "grpc", "containerPort": ROUTER_GRPC_PORT},
+        ],
         "resources": ENVOY_RESOURCES,
         "securityContext": pod_security.CONTAINER,
         "lifecycle": {"preStop": {"exec": {"command": ["modelyard-router", "drain"]}}},

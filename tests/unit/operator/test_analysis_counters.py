@@ -115,6 +115,40 @@ def test_copies_that_were_never_sent_are_not_errors():
     assert counted([before], [refused], arms=mirrored).canary["errors"] == Tally(10, 0)
 
 
+def with_calls(before=0, **new):
+    """Return a router that also counted calls over gRPC; stable's are as many as were before."""
+    calls = {"old_grpc": cluster(before), "new_grpc": cluster(**new)}
+    found = router()
+    return RouterCounters(found.boot, found.at, {**found.clusters, **calls})
+
+
+def test_calls_over_grpc_are_evidence_too():
+    interval = counted([with_calls(100)], [with_calls(160, answered=40, errors=3)])
+
+    assert interval.stable["errors"] == Tally(60, 0)
+    assert interval.canary["errors"] == Tally(40, 3)
+
+
+def test_calls_over_grpc_are_timed_too():
+    slow = with_calls(answered=40, slow=6)
+
+    assert counted([with_calls()], [slow], limits=BOTH).canary["latency-50ms"] == Tally(40, 6)
+
+
+def test_a_call_that_its_client_gave_up_on_is_bad():
+    gave_up = with_calls(answered=20, lost=5)
+
+    assert counted([with_calls()], [gave_up], [gave_up]).canary["errors"] == Tally(5, 5)
+
+
+def test_copies_are_compared_with_what_may_be_copied():
+    mirrored = Arms("old", "new", is_mirrored=True)
+
+    interval = counted([with_calls(100)], [with_calls(160)], arms=mirrored)
+
+    assert interval.stable["errors"] == NOTHING
+
+
 def test_a_live_request_that_was_refused_is_an_error():
     before = router(new=cluster(10))
     refused = router(new=cluster(20, overflow=300))

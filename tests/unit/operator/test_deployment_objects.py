@@ -64,6 +64,25 @@ def test_what_the_operator_says_to_a_server_cannot_be_overridden(world):
     assert pods(world)[revision]["nodeSelector"] == {"disk": "fast"}
 
 
+def test_grpc_has_a_port_on_the_way_from_client_to_pod(world):
+    revision = world.status["stable"]["revision"]
+    services = {name: o for (kind, name), o in world.objects.items() if kind == "Service"}
+    ports = {
+        name: {port["name"]: (port["port"], port.get("appProtocol")) for port in o["spec"]["ports"]}
+        for name, o in services.items()
+    }
+    (envoy,) = pods(world)["rain-router"]["containers"]
+
+    assert ports == {
+        "rain": {"http": (80, None), "grpc": (9000, "kubernetes.io/h2c")},
+        revision: {"http": (8080, None), "grpc": (9000, "kubernetes.io/h2c")},
+    }
+    assert {port["name"]: port["containerPort"] for port in envoy["ports"]} == {
+        "http": 8080,
+        "grpc": 9000,
+    }
+
+
 def test_every_child_belongs_to_the_deployment(world):
     mine = [obj for (kind, _), obj in world.objects.items() if kind != "ModelVersion"]
 

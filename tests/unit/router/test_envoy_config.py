@@ -26,7 +26,7 @@ TABLES = {
 
 def rendered(table):
     document = {
-        "clusters": envoy_config.clusters(table, 8080),
+        "clusters": envoy_config.clusters(table, envoy_config.Ports()),
         "routes": envoy_config.routes(table),
     }
     return json.dumps(document, indent=1) + "\n"
@@ -50,14 +50,28 @@ def test_order_and_total_are_constant_along_a_ramp(weight):
 
 
 def test_only_revisions_with_traffic_need_an_address():
-    assert envoy_config.clusters_with_traffic(TABLES["mirror"]) == ["rain-aaaa"]
-    assert envoy_config.clusters_with_traffic(TABLES["canary"]) == ["rain-aaaa", "rain-bbbb"]
+    stable, canary = ["rain-aaaa", "rain-aaaa_grpc"], ["rain-bbbb", "rain-bbbb_grpc"]
+
+    assert envoy_config.clusters_with_traffic(TABLES["mirror"]) == stable
+    assert envoy_config.clusters_with_traffic(TABLES["canary"]) == stable + canary
+
+
+def test_a_cluster_knows_whose_addresses_it_has():
+    found = envoy_config.clusters(TABLES["mirror"], envoy_config.Ports())
+
+    assert {name: envoy_config.host(cluster) for name, cluster in found.items()} == {
+        "rain-aaaa": "rain-aaaa",
+        "rain-aaaa_grpc": "rain-aaaa",
+        "rain-bbbb": "rain-bbbb",
+        "rain-bbbb_grpc": "rain-bbbb",
+        "mirror-rain-bbbb": "rain-bbbb",
+    }
 
 
 def test_a_mirror_at_zero_percent_keeps_its_cluster_and_copies_nothing():
     table = RouteTable(1, Arm("a", "a", 1000), mirror=Mirror("b", "b", 0))
 
-    assert "mirror-b" in envoy_config.clusters(table, 8080)
+    assert "mirror-b" in envoy_config.clusters(table, envoy_config.Ports())
     assert "mirror" not in json.dumps(envoy_config.routes(table))
 
 

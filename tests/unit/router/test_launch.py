@@ -19,10 +19,12 @@ def test_the_bootstrap_is_filled_in():
         "path": "/somewhere/cds.json",
         "watched_directory": {"path": "/somewhere"},
     }
-    (listener,) = document["static_resources"]["listeners"]
-    assert listener["address"]["socket_address"]["port_value"] == 81
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    assert manager["rds"]["route_config_name"] == envoy_config.ROUTE_CONFIG
+    listeners = document["static_resources"]["listeners"]
+    ports = [listener["address"]["socket_address"]["port_value"] for listener in listeners]
+    assert ports == [81, 9000]
+    for listener in listeners:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        assert manager["rds"]["route_config_name"] == envoy_config.ROUTE_CONFIG
 
 
 def test_the_admin_interface_stays_in_the_pod():

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard_core import codec
-from modelyard_core.routes import ClusterCounters
+from modelyard_core.routes import ClusterCounters, add
 from modelyard_router.admin import RawCounts
-from modelyard_router.ledger import Ledger, add, counters, is_busy
+from modelyard_router.ledger import Ledger, counters, is_busy
 
 
 def counted(requests, active=0):
@@ -103,6 +104,22 @@ def test_envoys_numbers_in_our_terms():
         buckets=((1.0, 7),),
     )
     assert counts.total - counts.completed - counts.active == 5  # clients that gave up
+
+
+@pytest.mark.parametrize(
+    ("numbers", "success", "errors"),
+    [
+        pytest.param({"2xx": 10, "grpc.13": 3}, 7, 3, id="statuses-in-trailers"),
+        pytest.param({"2xx": 9, "5xx": 1, "grpc.14": 1}, 9, 1, id="an-answer-of-envoys-own"),
+        pytest.param({"2xx": 9, "5xx": 1, "grpc.14": 4}, 6, 4, id="both"),
+        pytest.param({"2xx": 9, "5xx": 3, "grpc.14": 3, "pending_overflow": 2}, 9, 1, id="refused"),
+        pytest.param({"2xx": 1, "grpc.2": 2}, 0, 2, id="read-while-they-change"),
+    ],
+)
+def test_a_call_fails_by_its_status(numbers, success, errors):
+    counts = counters(RawCounts(numbers))
+
+    assert (counts.success, counts.errors) == (success, errors)
 
 
 def test_a_waiting_request_keeps_a_cluster_busy():
