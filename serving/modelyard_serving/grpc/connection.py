@@ -18,9 +18,10 @@ from modelyard_serving.grpc import status as grpc_status
 from modelyard_serving.grpc.calls import PREFIX, UNKNOWN, Call, CallHead, interpret
 from modelyard_serving.grpc.http2 import Connection
 from modelyard_serving.grpc.http2_frames import Code
-from modelyard_serving.grpc.http2_headers import Head, HeaderBlocks
+from modelyard_serving.grpc.http2_headers import Head, HeaderBlocks, Oversized
 from modelyard_serving.grpc.shared import Shared
 from modelyard_serving.grpc.status import Refusal, Status
+from modelyard_serving.settings import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,10 @@ class Calls(Connection[Call]):
         if self._generation != self._shared.access.generation:
             self._generation = self._shared.access.generation
             self._requests.forget()
-        head = self._requests.request(block)
+        try:
+            head = self._requests.request(block)
+        except Oversized:
+            head = _oversized(self._shared.limits)
         return Call(
             number,
             window_out,
@@ -288,6 +292,16 @@ def _interpret(shared: Shared[Any], head: Head) -> tuple[CallHead, bool]:
         refusal = grpc_status.refusal(Status.UNAUTHENTICATED, REFUSAL)
         found = CallHead(None, refusal, None, b"", {}, found.content_length, "Unauthorized")
     return found, found.is_lasting
+
+
+def _oversized(limits: Limits) -> CallHead:
+    """Return what is done with a call of too much metadata; others of its connection go on."""
+    sentence = (
+        f"the metadata is over the limit of {limits.max_header_bytes} bytes and "
+        f"{limits.max_headers} fields"
+    )
+    refusal = grpc_status.refusal(Status.RESOURCE_EXHAUSTED, sentence)
+    return CallHead(None, refusal, None, b"", {}, None, "TooLarge")
 
 
 @coroutine

@@ -19,7 +19,13 @@ from typing import Any, TypeVar
 from modelyard_serving.grpc import http2_frames as frames
 from modelyard_serving.grpc.http2_answers import LEAVING, Answers, Stream
 from modelyard_serving.grpc.http2_frames import Code, ConnectionFault, Setting, StreamFault
-from modelyard_serving.grpc.http2_headers import HeaderBlocks, Malformed, check_trailers
+from modelyard_serving.grpc.http2_headers import (
+    FLOOD,
+    HeaderBlocks,
+    Malformed,
+    Oversized,
+    check_trailers,
+)
 
 MAX_STREAMS = 128
 CONNECTION_WINDOW = 16 << 20
@@ -78,7 +84,7 @@ class Connection(Answers[S], ABC):
 
     @abstractmethod
     def make(self, number: int, window_out: int, block: bytes) -> S:
-        """Return the stream of a request that begins with this block.
+        """Return the stream of a request that begins with this block, oversized or not.
 
         Raises:
             Malformed: the block is no request.
@@ -216,7 +222,8 @@ class Connection(Answers[S], ABC):
             raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION without a beginning")
         block.data += payload
         block.frames += 1
-        if block.frames > MAX_CONTINUATIONS or len(block.data) > self._max_header_bytes:
+        most = self._max_header_bytes * FLOOD
+        if block.frames > MAX_CONTINUATIONS or len(block.data) > most:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many headers")
         if flags & frames.END_HEADERS:
             self._block = None
@@ -227,7 +234,10 @@ class Connection(Answers[S], ABC):
             self._take_request(flags, number, block)
             return
         stream = self.streams.get(number)
-        fields = self._blocks.fields(block)  # even if unwanted: the compression's state goes on
+        try:
+            fields = self._blocks.fields(block)  # even if unwanted: the compression goes on
+        except Oversized as error:
+            raise StreamFault(number, Code.ENHANCE_YOUR_CALM) from error
         if stream is None or stream.ended:
             self._take_late_block(number)
             return

@@ -40,10 +40,16 @@ OF_A_CONNECTION = frozenset(
 NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 NO_VALUE = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z")
 MAX_DIGITS = 18
+FLOOD = 4
+"""Times the limit of a block's bytes, packed or unpacked, from which on the connection ends."""
 
 
 class Malformed(Exception):
     """The fields are no request; the sentence says why."""
+
+
+class Oversized(Exception):
+    """There are more fields, or larger ones, than this side takes; the next block is readable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,10 @@ class HeaderBlocks(Generic[R]):
         self, max_bytes: int, max_fields: int, interpret: Callable[[Head], tuple[R, bool]]
     ) -> None:
         """Take what makes a request of a head, and says whether that is worth remembering."""
-        self._decoder = Decoder(max_header_list_size=max_bytes)
+        self._decoder = Decoder(max_header_list_size=max_bytes * FLOOD)
         self._table = _Table()
         self._decoder.header_table = self._table
+        self._max_bytes = max_bytes
         self._max_fields = max_fields
         self._interpret = interpret
         self._known: dict[bytes, R] = {}
@@ -86,7 +93,8 @@ class HeaderBlocks(Generic[R]):
         """Return what was made of a request's block.
 
         Raises:
-            ConnectionFault: the block cannot be unpacked, or is larger than this side said.
+            ConnectionFault: the block cannot be unpacked, or is a flood.
+            Oversized: it is larger than this side said.
             Malformed: it is no request.
         """
         known = self._known.get(block)
@@ -109,21 +117,23 @@ class HeaderBlocks(Generic[R]):
         """Return a block's fields.
 
         Raises:
-            ConnectionFault: as `request`.
+            ConnectionFault, Oversized: as `request`.
         """
         additions = self._table.additions
         fields: Sequence[Field] | None = self._read_plainly(block)
+        is_large = False
         try:
             if fields is None:
                 fields = cast("Sequence[Field]", self._decoder.decode(block, raw=True))
+                is_large = _size(fields) > self._max_bytes
         except OversizedHeaderListError as error:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many headers") from error
         except HPACKError as error:
             raise ConnectionFault(Code.COMPRESSION_ERROR, "broken header compression") from error
         if additions != self._table.additions or not self._stays(block):
             self._known.clear()
-        if len(fields) > self._max_fields:
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many headers")
+        if is_large or len(fields) > self._max_fields:
+            raise Oversized
         return fields
 
     def _read_plainly(self, block: bytes) -> Sequence[Field] | None:
@@ -152,7 +162,7 @@ class HeaderBlocks(Generic[R]):
                 size += FIELD_BYTES + len(field[0]) + len(field[1])
         except (HPACKError, IndexError, _Unusual):
             return None
-        return fields if size <= self._decoder.max_header_list_size else None
+        return fields if size <= self._max_bytes else None
 
     def _name(self, index: int, block: bytes, at: int) -> tuple[bytes, int]:
         if index:
@@ -164,6 +174,10 @@ class HeaderBlocks(Generic[R]):
         """Return whether the block leaves the table's size alone."""
         bits, mask = TABLE_RESIZED
         return not block or block[0] & mask != bits
+
+
+def _size(fields: Sequence[Field]) -> int:
+    return sum(FIELD_BYTES + len(name) + len(value) for name, value in fields)
 
 
 class _Unusual(Exception):

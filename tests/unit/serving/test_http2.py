@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from modelyard_serving.grpc import http2_frames as frames
 from modelyard_serving.grpc.http2 import IDLE_FRAMES, MAX_CONTINUATIONS, MAX_STREAMS
 from modelyard_serving.grpc.http2_frames import Code, ConnectionFault, frame
-from modelyard_serving.grpc.http2_headers import HeaderBlocks, Malformed
+from modelyard_serving.grpc.http2_headers import FLOOD, HeaderBlocks, Malformed, Oversized
 from modelyard_serving.grpc.status import Status
 from support.http2_client import Client, Echo, packed
 
@@ -71,14 +71,9 @@ def opened(client: Client) -> bytes:
             id="a-flood-of-continuations",
         ),
         pytest.param(
-            lambda c: frame(frames.HEADERS, OPEN, 1, c.block(*[("a", "b" * 100)] * 300)),
+            lambda c: frame(frames.HEADERS, OPEN, 1, c.block(*[("a", "b" * 100)] * 3000)),
             Code.ENHANCE_YOUR_CALM,
             id="headers-that-unpack-to-too-much",
-        ),
-        pytest.param(
-            lambda c: frame(frames.HEADERS, OPEN, 1, c.block(*[("a", "b")] * 101)),
-            Code.ENHANCE_YOUR_CALM,
-            id="too-many-headers",
         ),
         pytest.param(lambda _: PING * (IDLE_FRAMES + 1), Code.ENHANCE_YOUR_CALM, id="pings"),
         pytest.param(
@@ -99,6 +94,52 @@ def test_a_broken_or_flooding_peer_is_cut_off(make, code):
     assert client.farewell() is code
     assert client.server.failed
     assert not client.server.streams
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([("a", "b")] * 101, id="many"),
+        pytest.param([("a", "b" * 100)] * 200, id="large-when-unpacked"),
+        pytest.param([("a", "b" * 100_000)], id="large"),
+    ],
+)
+def test_a_call_with_too_many_headers_is_refused_and_no_other(headers):
+    client = Client()
+    first = client.open()
+    number = first + 2
+    whole = client.block(*headers, ("x-after", "known"))
+    pieces = [whole[at : at + frames.LARGEST_FRAME] for at in range(0, len(whole), 1 << 14)]
+    kinds = [frames.HEADERS, *[frames.CONTINUATION] * (len(pieces) - 1)]
+    for place, (kind, piece) in enumerate(zip(kinds, pieces, strict=True), 1):
+        client.send(frame(kind, OPEN if place == len(pieces) else 0, number, piece))
+    client.data(number, packed(b"unwanted"))
+
+    assert client.ending() == (
+        str(Status.RESOURCE_EXHAUSTED.value),
+        "the metadata is over the limit of 32768 bytes and 100 fields",
+    )
+    assert client.rejected == ["TooLarge"]
+    client.data(first, packed(b"hello"))
+    assert client.ending() == ("0", "")
+    client._number = number
+    client.call(b"hello", ("x-after", "known"))  # read by what the refused block has left behind
+    assert client.ending() == ("0", "")
+    assert not client.server.failed
+
+
+def test_trailers_with_too_many_headers_end_their_stream_alone():
+    client = Client()
+    number = client.open()
+    client.send(
+        frame(frames.HEADERS, OPEN | frames.END_STREAM, number, client.block(*[("a", "b")] * 101))
+    )
+
+    (reset,) = [f for f in client.received() if f.kind == frames.RST_STREAM]
+
+    assert reset.payload == Code.ENHANCE_YOUR_CALM.to_bytes(4, "big")
+    client.call(b"hello")
+    assert client.ending() == ("0", "")
 
 
 def test_what_is_no_http2_is_told_so():
@@ -297,7 +338,7 @@ PIECES = st.lists(PLAIN | NAMED | INDEXED | st.binary(max_size=6), max_size=8).m
 @given(st.lists(PIECES, min_size=1, max_size=4))
 def test_blocks_are_read_as_the_library_reads_them(pieces):
     """The way round the library comes to the same fields, or to no other judgement."""
-    plain = hpack.Decoder(max_header_list_size=300)
+    plain = hpack.Decoder(max_header_list_size=300 * FLOOD)
     blocks = HeaderBlocks(300, 100, lambda head: (head, True))
     for block in pieces:
         try:
@@ -306,6 +347,10 @@ def test_blocks_are_read_as_the_library_reads_them(pieces):
             with pytest.raises(ConnectionFault):
                 blocks.fields(block)
             return
+        if sum(32 + len(name) + len(value) for name, value in wanted) > 300:
+            with pytest.raises(Oversized):
+                blocks.fields(block)
+            continue
         assert [tuple(field) for field in blocks.fields(block)] == wanted
 
 
