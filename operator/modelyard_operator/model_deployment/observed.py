@@ -236,8 +236,22 @@ def _pod(obj: Obj) -> PodSeen:
         is_ready=conditions.get("Ready", {}).get("status") == "True",
         is_leaving=_is_leaving(obj),
         poke=(metadata.get("annotations") or {}).get(naming.ROUTES_ANNOTATION, ""),
-        trouble=_trouble(status, conditions),
+        trouble=_trouble(status, conditions) or _unmounted(obj, conditions),
     )
+
+
+def _unmounted(obj: Obj, conditions: Mapping[str, Obj]) -> str:
+    """Return what a pod needs that has not started: the kubelet says what is missing in an event.
+
+    Whether a Secret is there is not for us to read.
+    """
+    if conditions.get("PodReadyToStartContainers", {}).get("status") != "False":
+        return ""
+    volumes = obj.get("spec", {}).get("volumes", [])
+    names = [v["secret"]["secretName"] for v in volumes if "secret" in v]
+    if not names:
+        return ""
+    return f"a pod has not started; it needs the Secret {' and the Secret '.join(names)}"
 
 
 def _trouble(status: Obj, conditions: Mapping[str, Obj]) -> str:

@@ -15,6 +15,7 @@ from modelyard_operator.api.resources import Obj
 from modelyard_operator.api.v1alpha1.common import Resources
 from modelyard_operator.api.v1alpha1.model_deployment import ModelDeployment
 from modelyard_operator.api.v1alpha1.revision import RevisionRecord
+from modelyard_operator.model_deployment import mounted_secrets
 from modelyard_operator.model_deployment.observed import (
     ROUTER_COMPONENT,
     SERVING_COMPONENT,
@@ -127,6 +128,7 @@ def _serving_pod(obj: ModelDeployment, record: RevisionRecord, images: Images) -
             {"name": "model", "emptyDir": {}},
             {"name": "scratch", "emptyDir": {}},
             {"name": "store", "persistentVolumeClaim": _claim(record.uri)},
+            *(secret.volume for secret in mounted_secrets.of(runtime)),
         ],
     }
     return pod | {name: value for name, value in placement.items() if value}
@@ -159,12 +161,14 @@ def _fetch(record: RevisionRecord, images: Images) -> Obj:
 
 
 def _serve(obj: ModelDeployment, record: RevisionRecord, images: Images) -> Obj:
+    secrets = mounted_secrets.of(record.runtime)
     ours = _env(
         MODELYARD_MODEL_NAME=obj.metadata.name,
         MODELYARD_MODEL_VERSION=record.version,
         MODELYARD_REVISION=record.name,
         MODELYARD_DIGEST=record.digest,
         MODELYARD_MAX_BATCH_ROWS=record.runtime.max_batch_rows,
+        **{secret.variable: secret.file for secret in secrets},
     )
     taken = {variable["name"] for variable in ours}
     theirs = [v.to_json() for v in record.runtime.env if v.name not in taken]
@@ -196,6 +200,7 @@ def _serve(obj: ModelDeployment, record: RevisionRecord, images: Images) -> Obj:
         "volumeMounts": [
             {"name": "model", "mountPath": MODEL_MOUNT, "readOnly": True},
             {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108 (an emptyDir of the pod)
+            *(secret.mount for secret in secrets),
         ],
     }
 

@@ -83,6 +83,49 @@ def test_grpc_has_a_port_on_the_way_from_client_to_pod(world):
     }
 
 
+SECRETS = {"access": {"secretName": "rain-keys"}, "receipts": {"secretName": "rain-signing"}}
+
+
+def test_secrets_are_mounted_whole_and_the_server_is_told_where():
+    world = World(runtime=SECRETS)
+    world.run(5)
+    pod = pods(world)[world.status["stable"]["revision"]]
+    (serve,), (fetch,) = pod["containers"], pod["initContainers"]
+
+    assert [v for v in pod["volumes"] if "secret" in v] == [
+        {"name": "access", "secret": {"secretName": "rain-keys", "defaultMode": 0o440}},
+        {"name": "receipts", "secret": {"secretName": "rain-signing", "defaultMode": 0o440}},
+    ]
+    assert serve["volumeMounts"][-2:] == [
+        {"name": "access", "mountPath": "/modelyard/access", "readOnly": True},
+        {"name": "receipts", "mountPath": "/modelyard/receipts", "readOnly": True},
+    ]
+    assert {"name": "MODELYARD_KEYS_FILE", "value": "/modelyard/access/keys"} in serve["env"]
+    assert {"name": "MODELYARD_RECEIPT_KEY_FILE", "value": "/modelyard/receipts/key"} in serve[
+        "env"
+    ]
+    assert {m["name"] for m in fetch["volumeMounts"]} == {"model", "store"}
+
+
+@pytest.mark.parametrize(
+    ("status", "volumes", "words"),
+    [
+        pytest.param(
+            "False",
+            [{"secret": {"secretName": "a"}}, {"secret": {"secretName": "b"}}, {"emptyDir": {}}],
+            "a pod has not started; it needs the Secret a and the Secret b",
+            id="two-secrets",
+        ),
+        pytest.param("False", [{"emptyDir": {}}], "", id="no-secret"),
+        pytest.param("True", [{"secret": {"secretName": "a"}}], "", id="it-has-started"),
+    ],
+)
+def test_a_pod_that_has_not_started_says_which_secrets_it_needs(status, volumes, words):
+    conditions = {"PodReadyToStartContainers": {"status": status}}
+
+    assert observed._unmounted({"spec": {"volumes": volumes}}, conditions) == words
+
+
 def test_every_child_belongs_to_the_deployment(world):
     mine = [obj for (kind, _), obj in world.objects.items() if kind != "ModelVersion"]
 

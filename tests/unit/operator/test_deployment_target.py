@@ -123,6 +123,19 @@ def test_the_order_of_variables_changes_no_revision():
     assert world.status["attempt"] == 1
 
 
+def test_another_secret_is_a_revision_of_its_own():
+    world = World(runtime={"access": {"secretName": "keys"}})
+    world.run(5)
+    world.edit(runtime={"access": {"secretName": "newer-keys"}})
+
+    world.run(300, until=lambda w: w.last["attempt"] == 2)
+
+    assert [r["runtime"]["access"]["secretName"] for r in world.status["revisions"]] == [
+        "newer-keys",
+        "keys",
+    ]
+
+
 def test_an_image_of_the_users_own_is_a_revision_of_its_own():
     world = World()
     world.run(5)

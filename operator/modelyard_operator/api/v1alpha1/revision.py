@@ -19,6 +19,20 @@ from modelyard_operator.api.v1alpha1.common import (
 RevisionName = Annotated[str, Field(max_length=63)]
 
 
+class AccessKeys(ApiModel):
+    """The keys that clients must show one of, as `authorization: Bearer <key>`."""
+
+    secret_name: Name
+    """A Secret in the same namespace; its entry `keys` holds one key a line."""
+
+
+class ReceiptKey(ApiModel):
+    """The key that predictions are signed with."""
+
+    secret_name: Name
+    """A Secret in the same namespace; its entry `key` holds at least 16 bytes."""
+
+
 class Runtime(ApiModel):
     """The pods that serve.  A change of any field makes a new revision, which earns its traffic."""
 
@@ -30,6 +44,10 @@ class Runtime(ApiModel):
     """Added to the environment of the serving container."""
     max_batch_rows: Annotated[int, Field(ge=1, le=65_536)] = 1024
     """How many rows one request may carry."""
+    access: AccessKeys | None = None
+    """Refuses requests that show no key, over HTTP and gRPC; everybody may ask when absent."""
+    receipts: ReceiptKey | None = None
+    """Gives every prediction a signed receipt; there are none when absent."""
     node_selector: NodeSelector = Field(default_factory=dict)
     """Labels that a node must carry."""
     tolerations: Tolerations = ()
