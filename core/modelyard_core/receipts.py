@@ -12,7 +12,8 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,7 +44,7 @@ class Receipt:
     """Of the first rows, as in `answers`."""
     content: str
     """SHA-256 of the answer, in hexadecimal: over HTTP of the body as it was before packing, over
-    gRPC of the message."""
+    gRPC of the outputs' elements in raw form, one output after the other."""
     classes: tuple[int, ...] | None = None
 
 
@@ -68,6 +69,54 @@ def sign(receipt: Receipt, key: bytes) -> str:
     payload = _to_text(canonical_json(codec.encode(receipt)))
     signed = f"{SCHEME}.{key_name(key)}.{payload}"
     return f"{signed}.{_mac(key, signed)}"
+
+
+class Signer:
+    """Signs many receipts of one version with one key: as `sign`, to the byte, at a fraction of its cost.
+
+    Callable from any thread.
+    """
+
+    def __init__(self, key: bytes, model: str, version: str, digest: str) -> None:
+        self.key = key
+        self.version_of = model, version, digest
+        self._mac = hmac.new(key, digestmod="sha256")
+        self._begin = f"{SCHEME}.{key_name(key)}.".encode()
+        # Canonical JSON; what is the same in every receipt is written once.
+        constants = (_ESCAPED(text).replace("%", "%%") for text in (digest, model, version))
+        self._form = (
+            '{{"at":"%s",%s"content":"%s","digest":{},"id":%s,"model":{},"rows":%d,'
+            '"scores":[%s],"version":{}}}'
+        ).format(*constants)
+
+    def sign(
+        self,
+        at: str,
+        request_id: str,
+        rows: int,
+        scores: Sequence[float | None],
+        classes: Sequence[int] | None,
+        content: bytes,
+    ) -> bytes:
+        """Return the receipt of one answer as text; `at` is a moment as `codec.format_time` writes it.
+
+        `scores` are finite; `content` is what the digest of the answer is made of.
+        """
+        payload = self._form % (
+            at,
+            "" if classes is None else f'"classes":[{",".join(map(str, classes))}],',
+            digest_of(content),
+            _ESCAPED(request_id),
+            rows,
+            ",".join(["null" if score is None else repr(score) for score in scores]),
+        )
+        signed = self._begin + _to_bytes(payload.encode())
+        mac = self._mac.copy()
+        mac.update(signed)
+        return signed + b"." + _to_bytes(mac.digest())
+
+
+_ESCAPED = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def verify(text: str, keys: Iterable[bytes], content: bytes | None = None) -> Receipt:
@@ -109,7 +158,13 @@ def _mac(key: bytes, signed: str) -> str:
 
 
 def _to_text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+    return _to_bytes(data).decode()
+
+
+def _to_bytes(data: bytes) -> bytes:
+    # What the URL's alphabet has others for is rare in JSON, and not to find it costs next to nothing.
+    plain = binascii.b2a_base64(data, newline=False).rstrip(b"=")
+    return plain.replace(b"+", b"-").replace(b"/", b"_")
 
 
 def _from_text(text: str) -> bytes:

@@ -56,8 +56,8 @@ def compose(told: settings.ServeSettings) -> server.DrainingServer:
     gate = Gate()
     metrics = Metrics(told.model, told.version, told.digest, told.revision)
     shield = protection.of(told, gate, metrics)
-    coalescer = Coalescer(metrics, together=told.coalesce)
     papers = Receipts(told.receipt_key_file, partial(metrics.rotated, "receipts"))
+    coalescer = Coalescer(metrics, papers, together=told.coalesce)
     held = HeldBytes(told.limits.max_held_bytes)
     http = hot_path.protocol_of(told, gate, metrics, shield.access, coalescer, held)
     grpc = None
@@ -106,10 +106,9 @@ async def open_gate(
     loop = asyncio.get_running_loop()
     try:
         inference = await asyncio.to_thread(loading.load, told, loop.call_later)
-        if told.receipt_key_file is None:  # the fast way writes no receipts
-            model = await asyncio.to_thread(fast_model.of, inference)
-            for way in fast:
-                way.open(model)
+        model = await asyncio.to_thread(fast_model.of, inference)
+        for way in fast:
+            way.open(model)
     except ModelyardError as error:
         gate.fail(str(error))
         if told.termination_log is not None:

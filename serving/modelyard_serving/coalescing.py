@@ -11,8 +11,8 @@ the event loop, is handed to the slow way, which finds the right words or the th
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from itertools import compress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress, repeat
 from typing import Any, Protocol
 
 import msgspec
@@ -27,6 +27,8 @@ from modelyard_serving.fast_model import FastModel
 from modelyard_serving.heads import Head
 from modelyard_serving.inference import Computed
 from modelyard_serving.metrics import Metrics
+from modelyard_serving.protocol import Answer
+from modelyard_serving.receipts import Receipts
 
 SMALL_BYTES = 2048
 """Bodies up to this size are read into Python's numbers, larger ones straight into arrays."""
@@ -59,8 +61,9 @@ is made for every request."""
 class Coalescer:
     """The requests of one process that wait for the end of this turn."""
 
-    def __init__(self, metrics: Metrics, *, together: bool) -> None:
+    def __init__(self, metrics: Metrics, papers: Receipts, *, together: bool) -> None:
         self._metrics = metrics
+        self._papers = papers
         self._together = together
         self._model: FastModel | None = None
         self.is_open = False
@@ -162,12 +165,28 @@ class Coalescer:
         pieces = model.writer.rows(rows, arrays)
         if pieces is None:
             return False
-        _write(model, group, requests, pieces)
-        times.append(perf_counter())
         counts = [request.inputs[0].shape[0] for request in requests]
+        ids = [entry[4] or request.id for entry, request in zip(group, requests, strict=True)]
+        scores = arrays[model.score]
+        bodies = _bodies(model, requests, counts, pieces)
+        _write(group, bodies, self._receipts(model, ids, counts, scores, bodies))
+        times.append(perf_counter())
         self._count(model, group, counts, times)
-        _record(model, group, requests, counts, feeds, arrays[model.score])
+        _record(model, group, ids, counts, feeds, scores)
         return True
+
+    def _receipts(
+        self,
+        model: FastModel,
+        ids: Sequence[str | None],
+        counts: Sequence[int],
+        scores: Array,
+        bodies: Sequence[bytes],
+    ) -> Iterable[bytes]:
+        """Return a receipt for each answer, or nothing for each."""
+        if not self._papers.enabled:
+            return repeat(b"")
+        return self._papers.write_each(model.inference, ids, counts, scores, bodies)
 
     def _count(
         self,
@@ -194,14 +213,18 @@ class Coalescer:
             connection.hand_over(data)
             return
         computed, answer, times = done
+        known_as = sample_id or computed.request_id
         if not connection.transport.is_closing():
-            connection.transport.write(answer)
+            receipt = b""
+            if self._papers.enabled:
+                receipt = self._papers.write(
+                    model.inference, known_as, computed.scores, answer.body
+                ).encode()
+            connection.transport.write(wire.answer(answer, head.encoding, receipt))
         times.append(perf_counter())
         self._count(model, (entry,), (computed.rows,), times)
-        if sample_id is None:
-            sample_id = computed.request_id
         model.inference.recorder.record(
-            head.role, computed.rows, computed.feeds, computed.scores, sample_id
+            head.role, computed.rows, computed.feeds, computed.scores, known_as
         )
 
 
@@ -235,7 +258,7 @@ def _read_small(model: FastModel, entry: Entry) -> Any:  # noqa: ANN401 - a type
     return request
 
 
-def _run_alone(model: FastModel, entry: Entry) -> tuple[Computed, bytes, list[float]] | None:
+def _run_alone(model: FastModel, entry: Entry) -> tuple[Computed, Answer, list[float]] | None:
     """Return the result, the answer and the times; None for what the slow way must answer."""
     times = [perf_counter()]
     inference = model.inference
@@ -247,23 +270,24 @@ def _run_alone(model: FastModel, entry: Entry) -> tuple[Computed, bytes, list[fl
         times.append(perf_counter())
         computed = inference.run_bound(request_id, bound)
         times.append(perf_counter())
-        return computed, wire.answer(inference.write(computed), head.encoding), times
+        return computed, inference.write(computed), times
     except ModelyardError:
         return None
 
 
-def _write(
+def _bodies(
     model: FastModel,
-    group: Sequence[Entry],
     requests: Sequence[Any],
+    counts: Sequence[int],
     pieces: Sequence[tuple[bytes, ...]],
-) -> None:
-    """Send the answers of a shared run; `pieces` are by row, then by output."""
+) -> list[bytes]:
+    """Return the answers of a shared run; `pieces` are by row, then by output."""
     template = model.writer.template
     plain, with_id = one, one_with_id = template(1)
+    bodies = []
     at = 0
-    for (connection, _, _, head, _, _), request in zip(group, requests, strict=True):
-        row, rows = pieces[at], request.inputs[0].shape[0]
+    for request, rows in zip(requests, counts, strict=True):
+        row = pieces[at]
         if rows > 1:
             row = fast_json.join_rows(pieces[at : at + rows])
             plain, with_id = template(rows)
@@ -271,25 +295,27 @@ def _write(
             plain, with_id = one, one_with_id
         at += rows
         name = request.id
-        body = plain % row if name is None else with_id % (orjson.dumps(name), *row)
+        bodies.append(plain % row if name is None else with_id % (orjson.dumps(name), *row))
+    return bodies
+
+
+def _write(group: Sequence[Entry], bodies: Sequence[bytes], receipts: Iterable[bytes]) -> None:
+    """Send the answers of a shared run."""
+    for (connection, _, _, head, _, _), body, receipt in zip(group, bodies, receipts, strict=False):
         transport = connection.transport
         if not transport.is_closing():  # writing to a client that has gone raises
-            transport.write(wire.json(body, head.encoding))
+            transport.write(wire.json(body, head.encoding, receipt))
 
 
 def _record(
     model: FastModel,
     group: Sequence[Entry],
-    requests: Sequence[Any],
+    ids: Sequence[str | None],
     counts: Sequence[int],
     feeds: Mapping[str, Array],
     scores: Array,
 ) -> None:
     """Let the recorder count a shared run, role by role."""
-    ids = [
-        request.id if entry[4] is None else entry[4]
-        for entry, request in zip(group, requests, strict=True)
-    ]
     record = model.inference.recorder.record_batch
     roles = {entry[3].role for entry in group}
     if len(roles) == 1:

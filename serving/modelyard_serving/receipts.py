@@ -5,16 +5,18 @@ Callable from any thread.
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from modelyard_core import receipts
+from modelyard_core import codec, receipts
+from modelyard_core.answers import SCORES as SHOWN
 from modelyard_core.errors import Rejected
-from modelyard_core.receipts import Receipt
+from modelyard_core.receipts import Signer
 from modelyard_serving import clock, rotation
 from modelyard_serving.codec import Array
 from modelyard_serving.rotation import REFUSED, TAKEN, Count
-from modelyard_serving.scores import shown
+from modelyard_serving.scores import readable, shown
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Receipts:
         self._file = file
         self._count = count
         self._key = b""
+        self._signer: Signer | None = None
         self.enabled = file is not None
         """Whether answers have receipts; the same for the life of a process."""
         if file is not None:
@@ -85,22 +88,53 @@ class Receipts:
         """Return the receipt of one answer; only where receipts are `enabled`.
 
         `scores` is the model's score output for the request's rows, `content` the answer's body
-        before it is packed, or its message.
+        before it is packed, or the raw elements of its outputs.
         """
-        assert self.enabled
         values, classes = shown(scores)
-        receipt = Receipt(
-            model=served.name,
-            version=served.version,
-            digest=served.digest,
-            at=clock.now(),
-            id=_short(request_id or ""),
-            rows=len(scores),
-            scores=values,
-            content=receipts.digest_of(content),
-            classes=classes,
+        rows = len(scores) if scores.ndim else 1
+        known_as = _short(request_id or "")
+        return (
+            self._signer_of(served).sign(_now(), known_as, rows, values, classes, content).decode()
         )
-        return receipts.sign(receipt, self._key)
+
+    def write_each(
+        self,
+        served: Served,
+        request_ids: Sequence[str | None],
+        counts: Sequence[int],
+        scores: Array,
+        contents: Sequence[bytes],
+    ) -> list[bytes]:
+        """Return the receipts of answers that one run brought, each as `write` does.
+
+        `counts` are the rows of each; `scores` has the rows of all, one answer after the other.
+        """
+        sign = self._signer_of(served).sign
+        at = _now()
+        values, classes = readable(scores)
+        written = []
+        begin = 0
+        for request_id, count, content in zip(request_ids, counts, contents, strict=True):
+            end = begin + min(count, SHOWN)
+            won = None if classes is None else classes[begin:end]
+            known_as = _short(request_id or "")
+            written.append(sign(at, known_as, count, values[begin:end], won, content))
+            begin += count
+        return written
+
+    def _signer_of(self, served: Served) -> Signer:
+        """Return what signs with the present key."""
+        assert self.enabled
+        key, signer = self._key, self._signer
+        version_of = served.name, served.version, served.digest
+        if signer is None or signer.key is not key or signer.version_of != version_of:
+            # Another thread may do the same, or take a new key over meanwhile: no harm.
+            signer = self._signer = Signer(key, *version_of)
+        return signer
+
+
+def _now() -> str:
+    return codec.format_time(clock.now())
 
 
 def _uncounted(_: str) -> None:

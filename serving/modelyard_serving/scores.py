@@ -39,11 +39,15 @@ def shown(array: Array) -> tuple[tuple[float | None, ...], tuple[int, ...] | Non
 
     What is not finite is None, as JSON has no form for it.
     """
-    first = array.reshape(1) if array.ndim == 0 else array[:SHOWN]
-    classes = classes_of(first)
-    values = (float(value) for value in scores_of(first).tolist())
+    return readable(array.reshape(1) if array.ndim == 0 else array[:SHOWN])
+
+
+def readable(array: Array) -> tuple[tuple[float | None, ...], tuple[int, ...] | None]:
+    """Return scores and classes of all rows in the form of `shown`."""
+    classes = classes_of(array)
+    values = map(float, scores_of(array).tolist())
     return (
-        tuple(value if math.isfinite(value) else None for value in values),
+        tuple([value if math.isfinite(value) else None for value in values]),
         None if classes is None else tuple(classes.tolist()),
     )
 

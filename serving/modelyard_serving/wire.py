@@ -1,10 +1,12 @@
 """Whole answers as the bytes of HTTP 1.1: what the slow way would send, without its objects.  Pure."""
 
+from modelyard_core import headers
 from modelyard_serving import http_errors, packing, protocol
 from modelyard_serving.errors import NotReady
 
-_PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b"
-_ANY = b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\ncontent-type: %b\r\n\r\n%b"
+_PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\ncontent-type: application/json\r\n%b\r\n%b"
+_ANY = b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\ncontent-type: %b\r\n%b\r\n%b"
+_RECEIPT = headers.RECEIPT.encode() + b": %b\r\n"
 _TOO_EARLY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: %d\r\n"
     b"content-type: application/json\r\nretry-after: 1\r\n\r\n%b"
@@ -12,14 +14,17 @@ _TOO_EARLY = (
 _KEEP_PLAIN_BELOW = packing.WORTH_PACKING_BYTES
 
 
-def json(body: bytes, encoding: str = "") -> bytes:
-    """Return the answer with a JSON body; `encoding` is how the client likes a large one packed."""
+def json(body: bytes, encoding: str = "", receipt: bytes = b"") -> bytes:
+    """Return the answer with a JSON body; `encoding` is how the client likes a large one packed.
+
+    `receipt` is the answer's receipt, if it has one.
+    """
     if len(body) < _KEEP_PLAIN_BELOW:
-        return _PLAIN % (len(body), body)
-    return answer(protocol.Answer(body), encoding)
+        return _PLAIN % (len(body), receipt and _RECEIPT % receipt, body)
+    return answer(protocol.Answer(body), encoding, receipt)
 
 
-def answer(what: protocol.Answer, encoding: str = "") -> bytes:
+def answer(what: protocol.Answer, encoding: str = "", receipt: bytes = b"") -> bytes:
     """Return an answer of either form."""
     body = what.body
     fields = b""
@@ -32,7 +37,7 @@ def answer(what: protocol.Answer, encoding: str = "") -> bytes:
         if encoding:
             fields += b"content-encoding: %b\r\n" % encoding.encode()
             body = packing.pack(encoding, body)
-    return _ANY % (fields, len(body), kind, body)
+    return _ANY % (fields, len(body), kind, receipt and _RECEIPT % receipt, body)
 
 
 def refusal(error: NotReady) -> bytes:

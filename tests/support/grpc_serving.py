@@ -54,7 +54,7 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    bundle, access: Access | None = None, *, coalesce: bool = True, **limits
+    bundle, access: Access | None = None, *, coalesce=True, papers=receipts.NONE, **limits
 ) -> AsyncIterator[Served]:
     """Serve a bundle in this process, over gRPC and over HTTP."""
     async with serving.serving(bundle, **limits) as http:
@@ -63,7 +63,7 @@ async def served(
         )
         shield = Protection(access or Everybody(), None, ())
         held = HeldBytes(told.limits.max_held_bytes)
-        server = GrpcServer(told, http.gate, http.metrics, shield, receipts.NONE, held)
+        server = GrpcServer(told, http.gate, http.metrics, shield, papers, held)
         for _ in range(8):  # what a run costs is known as if the server had run for long
             model = fast_model.of(http.inference)
         server.open(model)

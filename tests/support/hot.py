@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from uvicorn.server import ServerState
 
-from modelyard_serving import access, app, fast_model, hot_path, loading
+from modelyard_serving import access, app, fast_model, hot_path, loading, receipts
 from modelyard_serving.coalescing import Coalescer
 from modelyard_serving.gate import Gate
 from modelyard_serving.held_bytes import HeldBytes
@@ -58,7 +58,9 @@ class Wire(asyncio.Transport):
 class Server:
     """A loaded bundle behind the protocol of the program."""
 
-    def __init__(self, bundle: Bundle, *, coalesce=True, judge=None, **limits) -> None:
+    def __init__(
+        self, bundle: Bundle, *, coalesce=True, judge=None, papers=receipts.NONE, **limits
+    ) -> None:
         told = serving.settings(bundle, **limits)
         self.loop = asyncio.get_running_loop()
         self.inference = loading.load(told, self.loop.call_later)
@@ -67,6 +69,7 @@ class Server:
         self._told = told
         self._judge = judge or access.Everybody()
         self._coalesce = coalesce
+        self._papers = papers
         self.state = ServerState()
         self.close_gate()
         self.gate.open(self.inference)
@@ -76,8 +79,8 @@ class Server:
         """Begin anew, before the model is there."""
         self.gate = Gate()
         self.metrics = Metrics("rain", "1", self._told.digest, "")
-        self.coalescer = Coalescer(self.metrics, together=self._coalesce)
-        application = app.create_app(self.gate, self.metrics, self._told.limits)
+        self.coalescer = Coalescer(self.metrics, self._papers, together=self._coalesce)
+        application = app.create_app(self.gate, self.metrics, self._told.limits, self._papers)
         self.config = uvicorn.Config(application, log_config=None, ws="none", access_log=False)
         self.protocol = hot_path.protocol_of(
             self._told,

@@ -171,10 +171,7 @@ class RawWriter:
 
     def write(self, arrays: Sequence[Array], readings: Sequence[Reading]) -> list[bytes]:
         """Return the answer of each message; `arrays` are all outputs, of all their rows."""
-        rows = len(arrays[0])
-        datatypes = self._datatypes.values()
-        raw = [bytes(binary.encode(*pair)) for pair in zip(datatypes, arrays, strict=True)]
-        widths = [len(data) // rows for data in raw]
+        raw, widths = self._raw(arrays)
         tails = [array.shape[1:] for array in arrays]
         answers = []
         at = 0
@@ -190,6 +187,27 @@ class RawWriter:
             answers.append(b"".join(pieces))
             at += count
         return answers
+
+    def elements(self, arrays: Sequence[Array], counts: Sequence[int]) -> list[bytes]:
+        """Return the raw elements of each answer's outputs; `counts` are the rows of each."""
+        raw, widths = self._raw(arrays)
+        found = []
+        at = 0
+        for count in counts:
+            end = at + count
+            found.append(
+                b"".join(
+                    data[at * width : end * width] for data, width in zip(raw, widths, strict=True)
+                )
+            )
+            at = end
+        return found
+
+    def _raw(self, arrays: Sequence[Array]) -> tuple[list[bytes], list[int]]:
+        """Return the elements of each output, and how many bytes a row has of them."""
+        datatypes = self._datatypes.values()
+        raw = [bytes(binary.encode(*pair)) for pair in zip(datatypes, arrays, strict=True)]
+        return raw, [len(data) // len(arrays[0]) for data in raw]
 
     def _form(
         self, shapes: tuple[tuple[int, ...], ...], widths: Sequence[int]

@@ -5,14 +5,13 @@ The same model, answers and words as over HTTP, counted in the same metrics.
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from importlib.metadata import version as version_of
 from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from modelyard_core import headers
 from modelyard_core.roles import Role
-from modelyard_serving import protocol
+from modelyard_serving import protocol, version
 from modelyard_serving.clock import perf_counter
 from modelyard_serving.errors import InvalidRequest, NotReady, NotServed
 from modelyard_serving.fast_model import FastModel
@@ -93,8 +92,7 @@ class Infer:
 
     def open(self, model: FastModel, *, share: bool) -> None:
         """Answer what can be answered fast with a proven model from now on."""
-        if not self._papers.enabled:  # the fast way writes no receipts
-            self._together = Together(model, self._metrics, self._run_alone, share=share)
+        self._together = Together(model, self._metrics, self._papers, self._run_alone, share=share)
 
     def start(self, call: Call) -> Coroutine[Any, Any, bytes] | None:
         """Return what brings the answer's message, or let it come with those of other calls."""
@@ -261,7 +259,7 @@ class _Descriptions:
         return wire.ModelReadyResponse(ready=self._gate.is_ready())
 
     def server(self, _: wire.ServerMetadataRequest) -> wire.ServerMetadataResponse:
-        described = protocol.server_metadata(version_of("modelyard"))
+        described = protocol.server_metadata(version.own())
         described["extensions"].remove("statistics")  # asked for over HTTP
         return wire.ServerMetadataResponse(**described)
 

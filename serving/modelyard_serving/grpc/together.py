@@ -9,21 +9,27 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from modelyard_core import headers
 from modelyard_core.errors import ModelyardError
 from modelyard_core.roles import Role
 from modelyard_serving.clock import perf_counter
 from modelyard_serving.coalescing import MAX_ROWS, SMALL_BYTES, TURN_SECONDS
+from modelyard_serving.codec import Array
 from modelyard_serving.fast_json import SMALL_ROWS
 from modelyard_serving.fast_model import FastModel
 from modelyard_serving.grpc import raw as grpc_raw
+from modelyard_serving.grpc import status as grpc_status
 from modelyard_serving.grpc.calls import Call
 from modelyard_serving.grpc.raw import RawReader, RawWriter, Reading
 from modelyard_serving.grpc.status import BUG, Status
 from modelyard_serving.grpc_wire import inference_pb2 as wire
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.protocol import InferRequest
+from modelyard_serving.receipts import Receipts
 
 logger = logging.getLogger(__name__)
+
+RECEIPT = headers.RECEIPT.encode()
 
 
 class Entry(NamedTuple):
@@ -39,13 +45,20 @@ class Together:
     """The calls of one process that wait for the end of this turn."""
 
     def __init__(
-        self, model: FastModel, metrics: Metrics, run_alone: Callable[[Call], None], *, share: bool
+        self,
+        model: FastModel,
+        metrics: Metrics,
+        papers: Receipts,
+        run_alone: Callable[[Call], None],
+        *,
+        share: bool,
     ) -> None:
         """Take what answers a call the slow way, and whether calls may share a run."""
         inference = model.inference
         datatypes = {tensor.name: tensor.datatype for tensor in inference.signature.outputs}
         self._model = model
         self._metrics = metrics
+        self._papers = papers
         self._run_alone = run_alone
         self._most = MAX_ROWS if share else 1
         self._reader = RawReader(inference.name, inference.version)
@@ -128,15 +141,35 @@ class Together:
         times.append(perf_counter())
         if any(len(array) != rows for array in arrays):
             return False
+        scores = arrays[self._model.score]
+        ids = [entry.sample_id or entry.reading.id for entry in group]
+        if self._papers.enabled:
+            self._add_receipts(group, ids, counts, arrays)
         for entry, message in zip(group, self._writer.write(arrays, readings), strict=True):
             entry.call.sink.answer_counted(entry.call, message)
         times.append(perf_counter())
         self._count(group, counts, times)
-        ids = [entry.sample_id or entry.reading.id for entry in group]
-        scores = arrays[self._model.score]
         record = self._model.inference.recorder.record_batch
         record(group[0].role, rows, len(group), feeds, scores, ids, counts)
         return True
+
+    def _add_receipts(
+        self,
+        group: Sequence[Entry],
+        ids: Sequence[str | None],
+        counts: Sequence[int],
+        arrays: Sequence[Array],
+    ) -> None:
+        """Give each call's answer its receipt; `arrays` are all outputs, of all their rows."""
+        receipts = self._papers.write_each(
+            self._model.inference,
+            ids,
+            counts,
+            arrays[self._model.score],
+            self._writer.elements(arrays, counts),
+        )
+        for entry, receipt in zip(group, receipts, strict=True):
+            entry.call.headers = grpc_status.field(RECEIPT, receipt)
 
     def _count(self, group: Sequence[Entry], counts: Sequence[int], times: Sequence[float]) -> None:
         """Count a run: `counts` are the rows of each call, `times` those between its stages."""

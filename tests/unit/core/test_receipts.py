@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard_core import receipts
-from modelyard_core.receipts import BadReceipt, Receipt
+from modelyard_core import codec, receipts
+from modelyard_core.receipts import BadReceipt, Receipt, Signer
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 ANSWER = b'{"outputs": []}'
@@ -65,3 +65,35 @@ def test_a_payload_of_another_shape_is_refused():
 
     with pytest.raises(BadReceipt, match="cannot be read"):
         receipts.verify(f"{signed}.{mac.decode().rstrip('=')}", [KEY])
+
+
+SCORE = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+PRINTABLE = st.text(max_size=40).filter(str.isprintable)
+
+
+@given(
+    who=st.tuples(PRINTABLE, PRINTABLE, PRINTABLE),
+    request_id=PRINTABLE,
+    at=st.datetimes(timezones=st.just(UTC)),
+    scores=st.lists(SCORE, max_size=4),
+    classes=st.none() | st.lists(st.integers(0, 1000), max_size=4),
+    content=st.binary(max_size=200),
+)
+def test_a_signer_of_many_writes_what_is_written_for_one(
+    who, request_id, at, scores, classes, content
+):
+    signer = Signer(KEY, *who)
+    receipt = Receipt(
+        *who,
+        at=at,
+        id=request_id,
+        rows=len(scores),
+        scores=tuple(scores),
+        content=receipts.digest_of(content),
+        classes=None if classes is None else tuple(classes),
+    )
+
+    time = codec.format_time(at)
+    for _ in range(2):
+        text = signer.sign(time, request_id, len(scores), scores, classes, content).decode()
+        assert text == receipts.sign(receipt, KEY)

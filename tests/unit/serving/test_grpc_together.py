@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from modelyard_core import headers
+from modelyard_core import receipts as core
+from modelyard_core.receipts import Receipt
 from modelyard_core.reference import NumericProfile, Profile
 from modelyard_core.roles import Role
 from modelyard_core.signature import Signature, Tensor
@@ -18,6 +21,7 @@ from modelyard_serving.grpc import messages as grpc_messages
 from modelyard_serving.grpc import raw as grpc_raw
 from modelyard_serving.grpc.raw import RawReader
 from modelyard_serving.grpc_wire import inference_pb2 as wire
+from modelyard_serving.receipts import Receipts
 from support import bundles, grpc_serving, onnx_models
 from support.grpc_serving import method, raw_request
 
@@ -95,6 +99,35 @@ async def test_each_call_gets_its_own_rows_back(sums, coalesce):
     for role, count in (("canary", 156), ("stable", 150)):
         labels = f'code="200",model="rain",role="{role}",version="1"'
         assert f"modelyard_requests_total{{{labels}}} {count}.0" in text
+
+
+async def test_each_call_of_a_shared_run_has_a_receipt_of_its_own_content(sums, tmp_path):
+    key = b"a signing key of 32 bytes or more"
+    (tmp_path / "key").write_bytes(key)
+    papers = Receipts(tmp_path / "key", lambda _: None)
+    async with grpc_serving.served(sums, papers=papers) as served, served.channel() as channel:
+        infer = method(channel, "ModelInfer")
+
+        async def receipt_of(number: int) -> Receipt:
+            fields = () if number % 4 else (("x-request-id", f"router {number}"),)
+            call = infer(request(number), metadata=fields)
+            answer = await call
+            check(number, answer)
+            text = dict(await call.initial_metadata())[headers.RECEIPT]
+            return core.verify(text, [key], b"".join(answer.raw_output_contents))
+
+        for number in range(6):
+            await receipt_of(number)
+        numbers = range(6, 106)
+        found = await asyncio.gather(*map(receipt_of, numbers))
+        statistics = served.http.inference.statistics
+
+    for number, receipt in zip(numbers, found, strict=True):
+        own = f"call {number}" if number % 2 else ""
+        assert receipt.id == (own if number % 4 else f"router {number}")
+        assert receipt.scores == (1000.0 * number,) * receipt.rows
+        assert receipt.rows == 1 + number % 3
+    assert statistics.executions < statistics.requests == 106
 
 
 async def test_a_client_that_goes_away_takes_nobody_with_it(sums):
