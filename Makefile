@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 HACK := $(PYTHON) -m hack
+# Each of the many programs that the tests start would compile all of its modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 ##@ Start here
 .PHONY: help
@@ -77,7 +79,7 @@ verify: $(READY) ## What is generated is current; operator/ stays a folder
 
 .PHONY: test-fast
 test-fast: $(READY) ## The inner loop: everything that needs no cluster, under a minute
-	@$(BIN)/pytest -q -n auto -m "not cluster and not envoy and not clients and not slow"
+	@$(BIN)/pytest -q -n auto --dist worksteal -p no:schemathesis -m "not cluster and not envoy and not clients and not slow"
 
 .PHONY: test
 test: $(READY) ## Every level, on a real cluster that it sets up
@@ -86,9 +88,9 @@ test: $(READY) ## Every level, on a real cluster that it sets up
 	@$(HACK) test
 
 .PHONY: soak
-soak: $(READY) ## The long tests: half load and nonsense for MODELYARD_SOAK_SECONDS each (3600), a long fuzz
+soak: $(READY) ## The long tests: half load and nonsense for MODELYARD_SOAK_SECONDS each (3600), new examples, a long fuzz
 	@$(BIN)/pytest -q -m soak tests/soak
-	@MODELYARD_FUZZ=$${MODELYARD_FUZZ:-20} $(BIN)/pytest -q tests/unit/serving/test_differential.py tests/unit/serving/test_grpc_differential.py
+	@MODELYARD_FUZZ=$${MODELYARD_FUZZ:-20} $(BIN)/pytest -q -m "hypothesis and not cluster" tests/unit tests/contract
 
 ##@ Cluster
 .PHONY: cluster-up

@@ -5,7 +5,6 @@ and no operator that happens to be installed interferes.
 """
 
 import json
-import os
 import secrets
 import shutil
 import ssl
@@ -19,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hack.cluster import binaries
+
 from modelyard_operator.api import crds
+from support import ending
 from support.ports import free_port
 
 Obj = dict[str, Any]
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "modelyard"
-BINARIES = CACHE / "bin" / "current"
 START_LIMIT_SECONDS = 180.0
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
@@ -97,30 +97,29 @@ class Refused(AssertionError):
         self.message = message
 
 
-def available() -> bool:
-    """Return whether the programs have been built."""
-    return (BINARIES / "kube-apiserver").exists() and (BINARIES / "etcd").exists()
-
-
 @contextmanager
 def running(folder: Path) -> Iterator[ApiServer]:
-    """Run etcd and an API server in a folder until the end of the block."""
+    """Run etcd and an API server, built where they are not, in a folder until the block ends.
+
+    Raises:
+        Failure: they cannot be built; the sentence says what is missing.
+    """
+    programs = binaries.ensure()
     folder.mkdir(parents=True, exist_ok=True)
     etcd_port, peer_port, port = free_port(), free_port(), free_port()
     server = ApiServer(
         f"https://127.0.0.1:{port}", folder, secrets.token_hex(8), secrets.token_hex(8)
     )
     _write_files(server)
-    etcd = _start(folder, "etcd", _etcd(folder, etcd_port, peer_port))
-    api = _start(folder, "kube-apiserver", _kube_apiserver(folder, etcd_port, port))
-    try:
+    with (
+        _started(folder, programs / "etcd", _etcd(folder, etcd_port, peer_port)),
+        _started(
+            folder, programs / "kube-apiserver", _kube_apiserver(folder, etcd_port, port)
+        ) as api,
+    ):
         _wait(server, api)
         yield server
-    finally:
-        for process in (api, etcd):
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder / "etcd", ignore_errors=True)
+    shutil.rmtree(folder / "etcd", ignore_errors=True)
 
 
 def _write_files(server: ApiServer) -> None:
@@ -182,11 +181,20 @@ def _kube_apiserver(folder: Path, etcd_port: int, port: int) -> list[str]:
     ]
 
 
-def _start(folder: Path, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
-    with (folder / f"{name}.log").open("wb") as log:
-        return subprocess.Popen(
-            [str(BINARIES / name), *arguments], stdout=log, stderr=log, cwd=folder
-        )
+@contextmanager
+def _started(
+    folder: Path, program: Path, arguments: list[str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program until the block ends."""
+    command = ending.with_us([program, *arguments])
+    with (
+        (folder / f"{program.name}.log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _wait(server: ApiServer, process: subprocess.Popen[bytes]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support import ending
 from support.ports import free_port
 
 LIMIT_SECONDS = 120.0
@@ -42,7 +43,7 @@ class Operator:
         """Start the process (again)."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "modelyard_operator"],
+                ending.with_us([sys.executable, "-m", "modelyard_operator"]),
                 env=self._environment,
                 stdout=log,
                 stderr=log,

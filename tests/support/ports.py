@@ -10,7 +10,7 @@ import socket
 
 LOWEST, COUNT = 20000, 10000
 """Ends where the NodePorts of a cluster begin."""
-_next = itertools.count(os.getpid() * 37 % COUNT)
+_next = itertools.count(os.getpid() * 997 % COUNT)  # far from where its neighbours begin
 
 
 def free_port(address: str = "127.0.0.1") -> int:

@@ -11,11 +11,12 @@ from pathlib import Path
 from hack import programs, s3_server
 from pyarrow import fs
 
+from support import ending
 from support.ports import free_port
 
 ACCESS_KEY, SECRET_KEY = "test-access", "test-secret"
 BUCKET = "bucket"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def running(folder: Path) -> Iterator[S3]:
         *("--iam-dir", str(folder / "iam"), "--health", "/healthz", "--quiet"),
         *("posix", str(folder / "data")),
     ]
-    with subprocess.Popen(command, env=environment) as process:
+    with subprocess.Popen(ending.with_us(command), env=environment) as process:
         try:
             answers = programs.wait_until(
                 lambda: _answers(port), timeout_seconds=PATIENCE_SECONDS, pause_seconds=0.05
@@ -75,7 +76,7 @@ def running(folder: Path) -> Iterator[S3]:
 
 
 def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == 200

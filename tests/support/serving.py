@@ -19,10 +19,12 @@ from modelyard_serving.gate import Gate
 from modelyard_serving.inference import Inference
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.settings import Limits, ServeSettings
+from support import ending
 from support.bundles import Bundle
 
 INFER = "/v2/models/rain/infer"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
+"""Nothing takes so long, but on a machine that is far too busy."""
 
 
 def settings(bundle: Bundle, **limits) -> ServeSettings:
@@ -124,6 +126,14 @@ class Program:
         """Send SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
 
+    def client(self) -> httpx.AsyncClient:
+        """Return a client that knows where the program is, and waits long."""
+        return httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_SECONDS)
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask for a page."""
+        return httpx.get(self.url + path, timeout=PATIENCE_SECONDS)
+
     def connect(self) -> socket.socket:
         """Open a plain connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS)
@@ -158,7 +168,7 @@ def program(bundle: Bundle, **variables: object) -> Iterator[Program]:
         "MODELYARD_TERMINATION_LOG": os.devnull,
         **{f"MODELYARD_{name}": str(value) for name, value in variables.items()},
     }
-    command = [sys.executable, "-m", "modelyard_serving"]
+    command = ending.with_us([sys.executable, "-m", "modelyard_serving"])
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
         try:
             yield Program(process)

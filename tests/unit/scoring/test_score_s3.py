@@ -20,8 +20,6 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, pytestconfig):
-    if os.environ.get("CI") != "true" and not programs.is_installed("go"):
-        pytest.skip("Go is not here, which builds the S3 server")
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled(), s3.running(tmp_path_factory.mktemp("s3")) as made:
         yield made

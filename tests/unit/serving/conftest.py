@@ -1,12 +1,8 @@
 """A rain bundle for every test that wants one."""
 
 import pytest
-from hypothesis import settings
 
 from support import bundles, serving
-
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -41,9 +41,7 @@ def runner():
 
 PROFILE = settings(
     max_examples=100 * TIMES,
-    deadline=None,
-    derandomize=TIMES == 1,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
 
