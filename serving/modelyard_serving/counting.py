@@ -1,10 +1,16 @@
 """Counting rows over a profile's bins, all numeric columns at once.  Pure; knows no request.
 
-Numbers come as float64, [columns, rows]: every number of 16 or 32 bits is one exactly.
+All that is to be known of values follows from how many reach which threshold: one begins each bin,
+one begins the reference's range, one is just above it, and one is reached by all but NaN.  To
+compare each value with all thresholds costs less than to search among them as long as these are
+some dozen: it is the same work for every value, for many of them at once.
+
+Numbers come as float32 or float64, [columns, rows]: every number of 16 or 32 bits is one exactly.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import ml_dtypes
 import numpy as np
@@ -15,17 +21,30 @@ from modelyard_core.reference import CategoryProfile, FourierProfile, NumericPro
 from modelyard_core.sketch import Counts
 
 Floats = NDArray[np.float64]
+Numeric = NDArray[np.float32] | NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 LIMIT = fourier.CLIP * fourier.UNITS
-WHOLE_TURNS = float(1 << 48)
-"""Added to phases so that none is negative: what is cut off is then always rounded down."""
+INTEGERS_FROM = 1.5 * 2.0**52
+"""Added to a float64 it leaves whole numbers, which the lowest bits then hold, modulo 2⁵¹."""
 ROUNDED = {
     "FP16": np.dtype(np.float16),
     "BF16": np.dtype(ml_dtypes.bfloat16),
     "FP32": np.dtype(np.float32),
 }
 """Datatypes in which the model sees a profile's numbers rounded."""
+SINGLE = frozenset({*ROUNDED, "BOOL", "INT8", "INT16", "UINT8", "UINT16"})
+"""Datatypes of which every value is a float32 exactly."""
+COMPARED = 64
+"""Thresholds of a column whose values are compared with all of them; with more they are searched."""
+BLOCK_BYTES = 1 << 18
+"""Results of comparisons that are made before they are added up, a byte each: the cache holds them."""
+LANES = 8
+"""Bytes of a word; each may count to 255."""
+MOST_BLOCK_ROWS = LANES * 255
+EVEN_BYTES = np.uint64(0x00FF00FF00FF00FF)
+ONE_IN_EACH_PAIR = np.uint64(0x0001000100010001)
+BYTE_BITS, TOP_PAIR_BITS = np.uint64(8), np.uint64(48)
 
 
 class Features:
@@ -33,25 +52,57 @@ class Features:
 
     def __init__(self, profile: FourierProfile, columns: Sequence[str]) -> None:
         self.count = len(profile.sums)
-        self._places = [columns.index(name) for name in profile.columns]
-        weights = [
-            fourier.weights(profile.seed, name, profile.distance, self.count)
-            for name in profile.columns
-        ]
-        self._weights = np.array(weights, dtype=np.float64)
-        self._offsets = np.array(fourier.offsets(profile.seed, self.count)) + WHOLE_TURNS
-        self._table = np.array(fourier.cosines(), dtype=np.int32)
+        weights = np.zeros((self.count, len(columns)))
+        for name in profile.columns:
+            weights[:, columns.index(name)] = fourier.weights(
+                profile.seed, name, profile.distance, self.count
+            )
+        # In parts of a phase: a power of two takes nothing from a whole number.
+        self._parts = 2.0 ** (fourier.TURN_BITS - fourier.PHASE_BITS)
+        self._weights = weights / self._parts
+        # What is then rounded to the nearest whole number is that one less: so it is rounded down.
+        half = 0.5 - 0.5 / self._parts
+        offsets = np.array(fourier.offsets(profile.seed, self.count)) / self._parts - half
+        self._offsets = offsets[:, None]
+        self._table = np.array(fourier.cosines(), dtype=np.float64)
 
     def sums(self, standardised: Floats) -> Integers:
         """Return Σ f over the rows; `standardised` is z · UNITS, [columns, rows]."""
         # Whole numbers below 2⁵³ are multiplied and added exactly, in whatever order.
-        turns = standardised[self._places].T @ self._weights
+        turns: Floats = self._weights @ standardised
         turns += self._offsets
-        turns *= 2.0 ** (fourier.PHASE_BITS - fourier.TURN_BITS)
-        phases = turns.astype(np.int64)
+        turns += INTEGERS_FROM
+        phases = turns.view(np.int64)
         phases &= fourier.PHASES - 1
-        sums: Integers = self._table.take(phases).sum(axis=0, dtype=np.int64)
+        sums: Integers = self._table.take(phases).sum(axis=1).astype(np.int64)
         return sums
+
+
+class Column:
+    """What one numeric column is measured with."""
+
+    def __init__(
+        self, profile: NumericProfile, datatype: str, dtype: "np.dtype[np.floating]"
+    ) -> None:
+        """Take the datatype in which the model sees it, and the type of the values that come."""
+        self.is_summed = profile.mean is not None and profile.scale is not None
+        self.mean = profile.mean or 0.0
+        self.per_unit = fourier.UNITS / (profile.scale or 1.0)
+        lowest, highest, *edges = rounded(
+            (profile.minimum, profile.maximum, *profile.edges), datatype
+        )
+        wanted = [first_from([-np.inf, lowest], dtype), first_above([highest, *edges], dtype)]
+        self.thresholds, self._places = np.unique(np.concatenate(wanted), return_inverse=True)
+
+    def counts(self, rows: int, reached: Integers, sums: tuple[int, int]) -> Counts:
+        """Return what is known of so many rows by how many of them reached which threshold."""
+        present, in_or_above, above, *passed = reached[self._places].tolist()
+        return Counts(
+            bins=tuple(some - fewer for some, fewer in pairwise((present, *passed, 0))),
+            missing=rows - present,
+            out_of_range=present - in_or_above + above,
+            sums=sums if self.is_summed else None,
+        )
 
 
 class Ruler:
@@ -61,90 +112,144 @@ class Ruler:
         self, columns: Mapping[str, tuple[NumericProfile, str]], features: FourierProfile | None
     ) -> None:
         """Take each column's profile and the datatype in which the model sees it."""
-        self.names = list(columns)
-        profiles = [profile for profile, _ in columns.values()]
-        self.edges = [rounded(each.edges, datatype) for each, datatype in columns.values()]
-        ranges = [
-            rounded((each.minimum, each.maximum), datatype) for each, datatype in columns.values()
-        ]
-        self.low, self.high = np.array(ranges).reshape(-1, 2).T[:, :, None]
-        sizes = np.array([len(edges) + 2 for edges in self.edges], dtype=np.int64)
-        self.end = np.cumsum(sizes)
-        """Where the cells of a column end; its last one holds what is missing."""
-        self.begin = self.end - sizes
-        self.summed = [each.mean is not None and each.scale is not None for each in profiles]
-        self.mean = np.array([each.mean or 0.0 for each in profiles])[:, None]
-        self.per_unit = np.array([fourier.UNITS / (each.scale or 1.0) for each in profiles])[
-            :, None
-        ]
-        self.features = self._features(features)
-
-    def _features(self, profile: FourierProfile | None) -> Features | None:
-        if profile is None or profile.scheme != fourier.SCHEME:
-            return None
-        summed = {
-            name for name, is_summed in zip(self.names, self.summed, strict=True) if is_summed
+        single = all(datatype in SINGLE for _, datatype in columns.values())
+        self.dtype: np.dtype[np.floating] = np.dtype(np.float32 if single else np.float64)
+        """Of the values that come."""
+        self.columns = {name: Column(*each, self.dtype) for name, each in columns.items()}
+        table = [each.thresholds for each in self.columns.values()]
+        self.most = max(map(len, table), default=0)
+        """Thresholds of the column with the most."""
+        few = [place for place, each in enumerate(table) if len(each) <= COMPARED]
+        self._comparison = Comparison([table[place] for place in few], self.dtype)
+        self._compared = span(few)
+        self._searched = {
+            place: np.append(each, np.nan)
+            for place, each in enumerate(table)
+            if len(each) > COMPARED
         }
-        return Features(profile, self.names) if summed.issuperset(profile.columns) else None
+        summed = {name: each for name, each in self.columns.items() if each.is_summed}
+        self.summed = [place for place, name in enumerate(self.columns) if name in summed]
+        self._summed = span(self.summed)
+        self._mean = np.array([each.mean for each in summed.values()])[:, None]
+        self._per_unit = np.array([each.per_unit for each in summed.values()])[:, None]
+        self.features: Features | None = None
+        known = features is not None and features.scheme == fourier.SCHEME
+        if features is not None and known and summed.keys() >= set(features.columns):
+            self.features = Features(features, list(summed))
 
-    def standardise(self, values: Floats, missing: NDArray[np.bool_]) -> Floats:
-        """Return z · UNITS in whole numbers; 0, the mean, where a value is missing."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            found: Floats = np.rint((values - self.mean) * self.per_unit)
-        np.clip(found, -LIMIT, LIMIT, out=found)
-        found[missing] = 0
+    def reached(self, values: Numeric) -> Integers:
+        """Return how many values of each column reach each of its thresholds."""
+        found = np.zeros((len(self.columns), self.most), dtype=np.int64)
+        found[self._compared, : self._comparison.most] = self._comparison.reached(
+            values[self._compared]
+        )
+        for place, thresholds in self._searched.items():
+            found[place, : len(thresholds) - 1] = reached_by_search(thresholds, values[place])
         return found
+
+    def standardise(self, values: Numeric) -> Floats:
+        """Return z · UNITS of the summed columns in whole numbers; 0, the mean, for what is missing."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            found: Floats = np.subtract(values[self._summed], self._mean, dtype=np.float64)
+            found *= self._per_unit
+        np.rint(found, out=found)
+        np.minimum(found, LIMIT, out=found)
+        np.maximum(found, -LIMIT, out=found)
+        missing = np.isnan(found)
+        if missing.any():
+            found[missing] = 0
+        return found
+
+
+class Comparison:
+    """Compares all values of some columns with all thresholds of their columns."""
+
+    def __init__(self, thresholds: Sequence[Numeric], dtype: "np.dtype[np.floating]") -> None:
+        self.most = max(map(len, thresholds), default=0)
+        self._thresholds = np.full(
+            (len(thresholds), self.most), np.nan, dtype
+        )  # no value reaches it
+        for row, each in zip(self._thresholds, thresholds, strict=True):
+            row[: len(each)] = each
+        size = max(1, self._thresholds.size)
+        rows = BLOCK_BYTES // size // LANES * LANES
+        self._rows = min(max(rows, LANES), MOST_BLOCK_ROWS)
+        self._marks = np.empty(self._rows * size, dtype=np.bool_)
+
+    def reached(self, values: Numeric) -> Integers:
+        """Return how many values of each column reach each threshold."""
+        shape = self._thresholds.shape
+        found = np.zeros(shape, dtype=np.int64)
+        for begin in range(0, values.shape[1], self._rows):
+            some = values[:, None, begin : begin + self._rows]
+            rows = some.shape[2]
+            whole = -(-rows // LANES) * LANES
+            marks = self._marks[: whole * self._thresholds.size].reshape(*shape, whole)
+            np.greater_equal(some, self._thresholds[:, :, None], out=marks[:, :, :rows])
+            marks[:, :, rows:] = False
+            found += _marked(marks)
+        return found
+
+
+def _marked(marks: NDArray[np.bool_]) -> Integers:
+    """Return how many are true along the last axis: eight at once, as bytes of a word."""
+    lanes = marks.view(np.uint64).sum(axis=-1)
+    pairs = (lanes & EVEN_BYTES) + (lanes >> BYTE_BITS & EVEN_BYTES)
+    counts: Integers = (pairs * ONE_IN_EACH_PAIR >> TOP_PAIR_BITS).astype(np.int64)
+    return counts
+
+
+def reached_by_search(thresholds: Numeric, values: Numeric) -> Integers:
+    """Return how many values reach each of ascending thresholds, of which the last is NaN.
+
+    >>> values = np.array([np.nan, 0.0, 1.0])
+    >>> reached_by_search(np.array([-np.inf, 1.0, 2.0, np.nan]), values).tolist()
+    [2, 1, 0]
+    """
+    size = len(thresholds)
+    # NaN is sorted behind all numbers, so only NaN is placed behind the last threshold.
+    places = np.searchsorted(thresholds, values, side="right")
+    at = np.bincount(places, minlength=size + 1)[:size]
+    return np.asarray(at[:0:-1].cumsum()[::-1], dtype=np.int64)
 
 
 class Numbers:
     """Cumulative counts and sums of numeric columns."""
 
     def __init__(self, ruler: Ruler) -> None:
-        columns = len(ruler.names)
+        columns = len(ruler.columns)
         self._ruler = ruler
-        self._cells = np.zeros(ruler.end[-1] if columns else 0, dtype=np.int64)
-        self._outside = np.zeros(columns, dtype=np.int64)
+        self._rows = 0
+        self._reached = np.zeros((columns, ruler.most), dtype=np.int64)
         self._sums = np.zeros((columns, 2), dtype=np.int64)
         self._fourier = np.zeros(ruler.features.count if ruler.features else 0, dtype=np.int64)
 
-    def add(self, values: Floats) -> None:
+    def add(self, values: Numeric) -> None:
         """Count rows; `values` is [columns, rows]."""
         ruler = self._ruler
-        missing = np.isnan(values)
-        cells = np.empty(values.shape, dtype=np.int64)
-        for column, edges in enumerate(ruler.edges):
-            cells[column] = np.searchsorted(edges, values[column], side="left")
-        cells += ruler.begin[:, None]
-        np.copyto(cells, ruler.end[:, None] - 1, where=missing)
-        self._cells += np.bincount(cells.reshape(-1), minlength=len(self._cells))
-        self._outside += ((values < ruler.low) | (values > ruler.high)).sum(axis=1)
-        if any(ruler.summed):
-            self._add_sums(ruler.standardise(values, missing))
+        self._rows += values.shape[1]
+        self._reached += ruler.reached(values)
+        if ruler.summed:
+            self._add_sums(ruler.standardise(values))
 
     def _add_sums(self, standardised: Floats) -> None:
         # Whole numbers whose sum stays below 2⁵³ are added exactly in float64.
-        self._sums[:, 0] += standardised.sum(axis=1).astype(np.int64)
-        self._sums[:, 1] += np.square(standardised).sum(axis=1).astype(np.int64)
+        found = standardised.sum(axis=1), np.square(standardised).sum(axis=1)
+        self._sums[self._ruler.summed] += np.stack(found, axis=1).astype(np.int64)
         if self._ruler.features is not None:
             self._fourier += self._ruler.features.sums(standardised)
 
     def counts(self) -> dict[str, Counts]:
         """Return what was counted, by column."""
-        return {name: self._counts(column) for column, name in enumerate(self._ruler.names)}
+        each = zip(self._ruler.columns.items(), self._reached, self._sums.tolist(), strict=True)
+        return {
+            name: column.counts(self._rows, reached, (first, second))
+            for (name, column), reached, (first, second) in each
+        }
 
     def fourier(self) -> tuple[int, ...] | None:
         """Return Σ f over all rows; None where the profile has no features."""
         return None if self._ruler.features is None else tuple(self._fourier.tolist())
-
-    def _counts(self, column: int) -> Counts:
-        *bins, missing = self._cells[self._ruler.begin[column] : self._ruler.end[column]].tolist()
-        first, second = self._sums[column].tolist()
-        return Counts(
-            bins=tuple(bins),
-            missing=missing,
-            out_of_range=int(self._outside[column]),
-            sums=(first, second) if self._ruler.summed[column] else None,
-        )
 
 
 class Categories:
@@ -184,4 +289,38 @@ def rounded(numbers: Sequence[float], datatype: str) -> Floats:
     """
     exact = np.array(numbers, dtype=np.float64)
     dtype = ROUNDED.get(datatype)
-    return exact if dtype is None else exact.astype(dtype).astype(np.float64)
+    with np.errstate(over="ignore"):  # what is too large is infinite to the model, too
+        return exact if dtype is None else exact.astype(dtype).astype(np.float64)
+
+
+def first_from(numbers: Sequence[float], dtype: "np.dtype[np.floating]") -> Numeric:
+    """Return the least value of the type that is at least as large, for each number."""
+    with np.errstate(over="ignore"):
+        near = np.array(numbers).astype(dtype)
+    found: Numeric = np.where(near >= numbers, near, np.nextafter(near, np.inf, dtype=dtype))
+    return found
+
+
+def first_above(numbers: Sequence[float], dtype: "np.dtype[np.floating]") -> Numeric:
+    """Return the least value of the type that is larger, for each number; NaN where none is.
+
+    >>> first_above([1.0, np.inf], np.dtype(np.float32)).tolist()
+    [1.0000001192092896, nan]
+    """
+    with np.errstate(over="ignore"):
+        near = np.array(numbers).astype(dtype)
+    above = np.where(near > numbers, near, np.nextafter(near, np.inf, dtype=dtype))
+    found: Numeric = np.where(np.array(numbers) < np.inf, above, np.nan).astype(dtype)
+    return found
+
+
+def span(places: Sequence[int]) -> slice | list[int]:
+    """Return places as an index of an array: a slice, which copies nothing, where they are one.
+
+    >>> span([2, 3, 4]), span([0, 2])
+    (slice(2, 5, None), [0, 2])
+    """
+    if not places:
+        return slice(0)
+    whole = list(places) == list(range(places[0], places[-1] + 1))
+    return slice(places[0], places[-1] + 1) if whole else list(places)

@@ -16,7 +16,7 @@ from modelyard_core.reference import CategoryProfile, NumericProfile, Profile
 from modelyard_core.signature import Signature, Tensor
 from modelyard_serving import codec
 from modelyard_serving.codec import Array
-from modelyard_serving.counting import Floats
+from modelyard_serving.counting import Numeric, span
 from modelyard_serving.errors import Unservable
 from modelyard_serving.scores import scores_of
 
@@ -117,28 +117,34 @@ def _value_bytes(datatype: str) -> int:
 class Gatherer:
     """Puts the rows of many requests together."""
 
-    def __init__(self, columns: Plan) -> None:
+    def __init__(self, columns: Plan, dtype: "np.dtype[np.floating]") -> None:
+        """Take the type of the numbers that are wanted."""
+        self._dtype = dtype
         self._texts = columns.texts
         self._count = len(columns.numbers)
         self._single: list[tuple[int, str]] = []
-        self._matrices: dict[str, tuple[int, list[int], list[int]]] = {}
+        matrices: dict[str, tuple[int, list[int], list[int]]] = {}
         for place, each in enumerate(columns.numbers):
             if each.width == 1:
                 self._single.append((place, each.tensor.name))
                 continue
-            _, places, indices = self._matrices.setdefault(each.tensor.name, (each.width, [], []))
+            _, places, indices = matrices.setdefault(each.tensor.name, (each.width, [], []))
             places.append(place)
             indices.append(each.index)
+        self._matrices = [
+            (name, width, span(places), span(indices))
+            for name, (width, places, indices) in matrices.items()
+        ]
 
-    def numbers(self, ones: Sequence[Feeds], others: Sequence[Feeds], rows: int) -> Floats:
+    def numbers(self, ones: Sequence[Feeds], others: Sequence[Feeds], rows: int) -> Numeric:
         """Return the numeric columns, [columns, rows]; `ones` are feeds of a single row."""
-        values = np.empty((self._count, rows))
+        values: Numeric = np.empty((self._count, rows), self._dtype)
         for place, name in self._single:
             values[place, : len(ones)] = [feeds[name].item() for feeds in ones]
             if others:
                 arrays = [feeds[name].reshape(-1) for feeds in others]
                 np.concatenate(arrays, out=values[place, len(ones) :], casting="unsafe")
-        for name, (width, places, indices) in self._matrices.items():
+        for name, width, places, indices in self._matrices:
             tables = [feeds[name].reshape(-1, width) for feeds in chain(ones, others)]
             values[places] = np.concatenate(tables)[:, indices].T
         return values
@@ -155,7 +161,7 @@ class Gatherer:
         return found
 
 
-def scores(arrays: Sequence[Array]) -> Floats:
+def scores(arrays: Sequence[Array], dtype: "np.dtype[np.floating]") -> Numeric:
     """Return one score for each row of score outputs, in any order."""
     ones: list[float] = []
     by_shape: dict[tuple[int, ...], list[Array]] = {}
@@ -166,4 +172,4 @@ def scores(arrays: Sequence[Array]) -> Floats:
         else:
             by_shape.setdefault(array.shape[1:], []).append(array)
     several = [scores_of(np.concatenate(group)) for group in by_shape.values()]
-    return np.concatenate([np.array(ones), *several], dtype=np.float64, casting="unsafe")
+    return np.concatenate([np.array(ones, dtype), *several], dtype=dtype, casting="unsafe")

@@ -66,7 +66,8 @@ class _RoleCounts:
     """What one role has seen."""
 
     def __init__(self, features: Ruler, prediction: Ruler, columns: gathering.Plan) -> None:
-        self._gatherer = gathering.Gatherer(columns)
+        self._gatherer = gathering.Gatherer(columns, features.dtype)
+        self._score_dtype = prediction.dtype
         self.rows = 0
         self.requests = 0
         self._numbers = Numbers(features)
@@ -81,7 +82,8 @@ class _RoleCounts:
         self.rows += rows
         self.requests += sum(entry.requests for entry in taken)
         self._numbers.add(self._gatherer.numbers(ones, others, rows))
-        self._prediction.add(gathering.scores([entry.scores for entry in taken])[None, :])
+        scores = gathering.scores([entry.scores for entry in taken], self._score_dtype)
+        self._prediction.add(scores[None, :])
         for name, values in self._gatherer.texts(ones, others).items():
             self._categories[name].add(values)
 

@@ -11,10 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard_core import fourier
-from modelyard_core.reference import CategoryProfile, FourierProfile, NumericProfile, Profile
+from modelyard_core.reference import (
+    CategoryProfile,
+    FourierProfile,
+    NumericProfile,
+    Profile,
+    bin_of,
+)
 from modelyard_core.roles import Role
 from modelyard_core.signature import Signature, Tensor
-from modelyard_serving.counting import Numbers, Ruler
+from modelyard_serving.counting import COMPARED, MOST_BLOCK_ROWS, Numbers, Ruler, rounded
 from modelyard_serving.errors import Unservable
 from modelyard_serving.identity import Identity
 from modelyard_serving.recorder import Recorder
@@ -57,6 +63,53 @@ def test_sums_follow_the_definition(rows):
     weights = [fourier.weights(3, name, 2.0, 4) for name in ("temp", "wind")]
     features = [fourier.features(row, weights, fourier.offsets(3, 4)) for row in table]
     assert counted.fourier() == tuple(sum(each) for each in zip((0,) * 4, *features, strict=True))
+
+
+DTYPES = {"FP16": np.float16, "FP32": np.float32, "INT16": np.int16, "FP64": np.float64}
+some_floats = st.floats(-70_000, 70_000) | st.sampled_from([0.1, 3.0, 3.0000001, 65_519.0])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(sorted(DTYPES)),
+            st.lists(some_floats, max_size=5),
+            some_floats,
+            some_floats,
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.lists(any_float | some_floats, min_size=1, max_size=6),
+    st.sampled_from([1, MOST_BLOCK_ROWS]),
+    st.booleans(),
+)
+def test_bins_follow_the_definition_for_every_datatype(columns, values, times, has_many):
+    profiles, table = {}, []
+    for name, (datatype, edges, *ends) in enumerate(columns):
+        many = range(1, COMPARED + 1) if has_many and name == 0 else ()
+        ascending = tuple(sorted({*edges, *many}))
+        profiles[str(name)] = (
+            NumericProfile(str(name), ascending, (), 0, min(ends), max(ends)),
+            datatype,
+        )
+        with np.errstate(all="ignore"):
+            table.append(np.array(values).astype(DTYPES[datatype]))
+    counted = Numbers(ruler := Ruler(profiles, None))
+
+    counted.add(np.repeat(np.array(table, ruler.dtype), times, axis=1))
+
+    found = counted.counts()
+    for (name, (profile, datatype)), column in zip(profiles.items(), table, strict=True):
+        present = [float(value) for value in column if not np.isnan(value)]
+        edges = rounded(profile.edges, datatype).tolist()
+        low, high = rounded((profile.minimum, profile.maximum), datatype).tolist()
+        bins = [0] * (len(edges) + 1)
+        for value in present:
+            bins[bin_of(edges, value)] += times
+        assert found[name].bins == tuple(bins)
+        assert found[name].missing == (len(values) - len(present)) * times
+        assert found[name].out_of_range == sum(not low <= v <= high for v in present) * times
 
 
 @pytest.mark.parametrize(
