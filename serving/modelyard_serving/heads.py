@@ -193,6 +193,7 @@ def without_offer(head: bytes) -> bytes | None:
 def _is_plain(fields: dict[bytes, bytes]) -> bool:
     return (
         NOT_FOR_US.isdisjoint(fields)
+        and b"host" in fields
         and fields.get(b"connection", b"keep-alive").lower() == b"keep-alive"
         and fields.get(b"content-encoding", b"identity").lower() == b"identity"
     )

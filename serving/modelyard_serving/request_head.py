@@ -54,8 +54,9 @@ def _complaints(head: Head, limits: Limits) -> Iterator[Refusal]:
         yield Refusal(505, f"HTTP/1.1 is spoken here, not {head.version}")
     if b"#" in head.target:
         yield Refusal(400, "the request's target has a fragment")
-    if len(head.values(b"host")) > 1:
-        yield Refusal(400, "the request names two hosts")
+    hosts = len(head.values(b"host"))
+    if hosts > 1 or (hosts == 0 and head.version != OLD):
+        yield Refusal(400, f"the request names {'two hosts' if hosts else 'no host'}")
     yield from _complaints_about_the_body(head)
 
 

@@ -60,6 +60,7 @@ def test_a_plain_head_is_taken_and_says_what_matters():
         pytest.param((*PLAIN, "x-request-id: a", "x-request-id: b"), id="two-ids"),
         pytest.param((*PLAIN, "x-request-id: a", "X-Request-Id: b"), id="two-ids-in-two-spellings"),
         pytest.param((*PLAIN, "host: snow"), id="two-hosts"),
+        pytest.param(("content-length: 12",), id="no-host"),
         pytest.param((*PLAIN, "inference-header-content-length: x"), id="no-json-length"),
         pytest.param((*PLAIN, *(f"x{i}: 1" for i in range(100))), id="many-fields"),
         pytest.param((*PLAIN, "x: " + "a" * 5_000), id="long"),
@@ -164,7 +165,8 @@ def test_a_key_that_was_taken_away_opens_nothing_that_it_opened_before():
     assert (known.find(old) is None, known.find(new) is None) == (True, False)
     assert known.find(head(*PLAIN)) is None
     probes = (
-        head(line=f"GET /v2/{path} HTTP/1.1") for path in ("health/live", "models/rain/ready")
+        head("host: rain", line=f"GET /v2/{path} HTTP/1.1")
+        for path in ("health/live", "models/rain/ready")
     )
     assert [known.find(probe) is None for probe in probes] == [False, True]
 

@@ -140,7 +140,7 @@ def test_what_surrounds_a_body_has_an_end_too(rain_bundle):
     }
     with serving.program(rain_bundle, RECEIVE_SECONDS=60) as program:
         program.wait_for("ready: rain version 1")
-        program.converse(PLAIN.replace(b"host: rain", b"connection: close"))
+        program.converse(PLAIN.replace(b"host: rain", b"host: rain\r\nconnection: close"))
         memory = hostile.peak_bytes(program.process.pid)
         codes = {name: fed(program, *data) for name, data in endless.items()}
         growth = hostile.peak_bytes(program.process.pid) - memory

@@ -124,6 +124,7 @@ REFUSED = {
         CHUNKED, body=CHUNKS.removesuffix(b"\r\n") + b"content-length: 100\r\n\r\n"
     ),
     "two-hosts": post(b"host: other", length()),
+    "no-host": post(length()).replace(b"host: rain\r\n", b""),
     "a-folded-trailer": post(CHUNKED, body=CHUNKS.removesuffix(b"\r\n") + b"x: 1\r\n 2\r\n\r\n"),
 }
 
@@ -168,6 +169,7 @@ ONE_MEANING = {
     "the-absolute-form": post(length(), start=b"POST http://other%b HTTP/1.1"),
     "two-spaces": post(length(), start=b"POST  %b HTTP/1.1"),
     "a-query": post(length(), start=b"POST %b?x HTTP/1.1"),
+    "an-empty-host": post(length()).replace(b"host: rain", b"host:"),
     "expect": post(length(), b"expect: 100-continue"),
 }
 

