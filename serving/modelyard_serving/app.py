@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from importlib.metadata import version as version_of
 from typing import Any
 
 import orjson
-from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from modelyard_core import headers
 from modelyard_core.errors import ModelyardError
@@ -24,6 +25,7 @@ from modelyard_serving import (
     protocol,
     receipts,
     request_body,
+    version,
 )
 from modelyard_serving.gate import Gate
 from modelyard_serving.inference import Computed, Inference
@@ -35,60 +37,73 @@ CLIENT_CLOSED_REQUEST = 499
 REQUEST_ID = "x-request-id"
 """Names a request; the router's mirrored copies carry the same."""
 ROLES = {role.value: role for role in Role}
+MODEL = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(
     gate: Gate, metrics: Metrics, limits: Limits, papers: Receipts = receipts.NONE
-) -> FastAPI:
+) -> Starlette:
     """Return the application; the gate decides from moment to moment whether a model answers."""
-    app = FastAPI(redirect_slashes=False, openapi_url=None)  # its document knows no model
     metrics.ready.set_function(lambda: float(gate.is_ready()))
-    _add_error_answers(app)
-    _add_inference(app, gate, metrics, limits, papers)
-    _add_health(app, gate)
-    _add_model(app, gate)
-    _add_observation(app, gate, metrics)
-    _add_description(app, gate, limits)
+    app = Starlette(
+        routes=[
+            *_inference(gate, metrics, limits, papers),
+            *_health(gate),
+            *_model(gate),
+            *_observation(gate, metrics),
+            *_description(gate, limits),
+        ],
+        exception_handlers={HTTPException: _routing, ModelyardError: _ours, Exception: _bug},
+    )
+    app.router.redirect_slashes = False
     return app
+
+
+def _get(path: str, endpoint: Endpoint) -> Route:
+    """Return the route for GET alone; Starlette would answer HEAD, too."""
+    route = Route(path, endpoint)
+    route.methods = {"GET"}
+    return route
 
 
 def _json(document: object) -> Response:
     return Response(orjson.dumps(document), media_type=http_errors.JSON)
 
 
-def _add_error_answers(app: FastAPI) -> None:
-    @app.exception_handler(HTTPException)
-    async def routing(request: Request, error: HTTPException) -> Response:
-        sentence = f"{request.method} {request.url.path}: {error.detail}"
-        return Response(
-            http_errors.body(sentence), error.status_code, error.headers, http_errors.JSON
-        )
-
-    @app.exception_handler(ModelyardError)
-    async def ours(_: Request, error: ModelyardError) -> Response:
-        return http_errors.response(error)
-
-    @app.exception_handler(Exception)
-    async def bug(_: Request, __: Exception) -> Response:
-        return Response(http_errors.body("internal error"), 500, media_type=http_errors.JSON)
+async def _routing(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = f"{request.method} {request.url.path}: {error.detail}"
+    return Response(http_errors.body(sentence), error.status_code, error.headers, http_errors.JSON)
 
 
-def _add_health(app: FastAPI, gate: Gate) -> None:
-    @app.get("/v2/health/live")
-    async def live() -> Response:
+async def _ours(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ModelyardError)
+    return http_errors.response(error)
+
+
+async def _bug(_: Request, __: Exception) -> Response:
+    return Response(http_errors.body("internal error"), 500, media_type=http_errors.JSON)
+
+
+def _health(gate: Gate) -> list[Route]:
+    async def live(_: Request) -> Response:
         return _json({"live": True})
 
-    @app.get("/v2/health/ready")
-    async def ready() -> Response:
+    async def ready(_: Request) -> Response:
         gate.check_ready()
         return _json({"ready": True})
 
-    @app.get("/v2")
-    @app.get("/v2/")
-    async def server() -> Response:
-        return _json(protocol.server_metadata(version_of("modelyard")))
+    async def server(_: Request) -> Response:
+        return _json(protocol.server_metadata(version.own()))
+
+    return [
+        _get("/v2/health/live", live),
+        _get("/v2/health/ready", ready),
+        _get("/v2", server),
+        _get("/v2/", server),
+    ]
 
 
 def _served(gate: Gate, request: Request) -> Inference:
@@ -98,9 +113,7 @@ def _served(gate: Gate, request: Request) -> Inference:
     return inference
 
 
-def _add_model(app: FastAPI, gate: Gate) -> None:
-    @app.get("/v2/models/{name}")
-    @app.get("/v2/models/{name}/versions/{version}")
+def _model(gate: Gate) -> list[Route]:
     async def metadata(request: Request) -> Response:
         inference = _served(gate, request)
         signature = inference.signature
@@ -114,18 +127,17 @@ def _add_model(app: FastAPI, gate: Gate) -> None:
             )
         )
 
-    @app.get("/v2/models/{name}/ready")
-    @app.get("/v2/models/{name}/versions/{version}/ready")
-    async def model_ready(request: Request) -> Response:
+    async def ready(request: Request) -> Response:
         inference = _served(gate, request)
         gate.check_ready()
         return _json({"name": inference.name, "ready": True})
 
-    @app.get("/v2/models/{name}/stats")
-    @app.get("/v2/models/{name}/versions/{version}/stats")
     async def statistics(request: Request) -> Response:
         inference = _served(gate, request)
         return _json(inference.statistics.document(inference.name, inference.version))
+
+    ends = {"": metadata, "/ready": ready, "/stats": statistics}
+    return [_get(path + end, ends[end]) for path in MODEL for end in ends]
 
 
 async def _infer(
@@ -153,9 +165,7 @@ async def _infer(
     return await inference.answer(read, write, len(body), role, sample_id)
 
 
-def _add_inference(
-    app: FastAPI, gate: Gate, metrics: Metrics, limits: Limits, papers: Receipts
-) -> None:
+def _inference(gate: Gate, metrics: Metrics, limits: Limits, papers: Receipts) -> list[Route]:
     async def infer(request: Request) -> Response:
         role = ROLES.get(request.headers.get(headers.ROLE, ""), Role.DIRECT)
         start = clock.perf_counter()
@@ -177,33 +187,34 @@ def _add_inference(
                 metrics.answered(role, code, clock.perf_counter() - start)
         return response
 
-    # Plain routes: what FastAPI would add for arguments costs more than the inference.
-    for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
-        app.add_route(path, infer, methods=["POST"])
+    return [Route(f"{path}/infer", infer, methods=["POST"]) for path in MODEL]
 
 
-def _add_observation(app: FastAPI, gate: Gate, metrics: Metrics) -> None:
-    @app.get("/metrics")
-    async def scrape() -> Response:
+def _observation(gate: Gate, metrics: Metrics) -> list[Route]:
+    async def scrape(_: Request) -> Response:
         return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
 
-    @app.get("/v1/sketch")
     async def sketch(request: Request) -> Response:
         counts = gate.inference().recorder.snapshot(clock.now())
         return await documents.answer(counts, request.headers.get("accept", ""))
 
-    @app.get("/v1/answers")
     async def kept(request: Request) -> Response:
         since, limit = answers.read_query(request.query_params)
         page = gate.inference().recorder.answers(clock.now(), since, limit)
         return await documents.answer(page, request.headers.get("accept", ""))
 
-    @app.get("/v1/profile")
-    async def profile() -> Response:
+    async def profile(_: Request) -> Response:
         return Response(gate.inference().profile, media_type=http_errors.JSON)
 
+    return [
+        _get("/metrics", scrape),
+        _get("/v1/sketch", sketch),
+        _get("/v1/answers", kept),
+        _get("/v1/profile", profile),
+    ]
 
-def _add_description(app: FastAPI, gate: Gate, limits: Limits) -> None:
+
+def _description(gate: Gate, limits: Limits) -> list[Route]:
     def document() -> dict[str, Any]:
         inference = gate.inference()
         return openapi.document(
@@ -213,15 +224,15 @@ def _add_description(app: FastAPI, gate: Gate, limits: Limits) -> None:
                 digest=inference.digest,
                 signature=inference.signature,
                 max_rows=limits.max_rows,
-                server_version=version_of("modelyard"),
+                server_version=version.own(),
             )
         )
 
-    @app.get("/openapi.json")
-    async def described() -> Response:
+    async def described(_: Request) -> Response:
         return _json(document())
 
-    @app.get("/docs")
-    async def page() -> Response:
+    async def page(_: Request) -> Response:
         headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
         return Response(docs_page.render(document()), headers=headers, media_type="text/html")
+
+    return [_get("/openapi.json", described), _get("/docs", page)]
