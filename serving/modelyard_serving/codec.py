@@ -61,6 +61,8 @@ ONNX_TYPES: Mapping[str, str] = {
 }
 
 FLOATS = frozenset({"FP32", "FP64"})
+LEAST_BEYOND = 2.0**63
+"""From here on, up and down, the reader of JSON makes floats of integers that have no 64 bits."""
 ASK_FOR_BINARY = "which JSON cannot carry; ask for it as binary data"
 
 _JSON_NAMES = {
@@ -154,6 +156,8 @@ def _wrong_kind(name: str, datatype: str, flat: list[Any]) -> InvalidRequest:
     index, value = next(
         (i, value) for i, value in enumerate(flat) if type(value) not in _ACCEPTED[datatype]
     )
+    if _ACCEPTED[datatype] == {int} and type(value) is float and abs(value) >= LEAST_BEYOND:
+        return InvalidRequest(f"input {name!r}: element {index} is out of range for {datatype}")
     found = _JSON_NAMES.get(type(value), type(value).__name__)
     return InvalidRequest(f"input {name!r}: element {index} is {found}, which is no {datatype}")
 

@@ -12,7 +12,6 @@ WORTH_PACKING_BYTES = 1024
 FASTEST = 1
 """Answers are numbers: more effort saves few bytes and costs much time."""
 
-_ANY_HEADER = zlib.MAX_WBITS | 32
 _WINDOW = {GZIP: zlib.MAX_WBITS | 16, DEFLATE: zlib.MAX_WBITS}
 
 
@@ -57,14 +56,14 @@ def pack(encoding: str, data: bytes) -> bytes:
     return stream.compress(data) + stream.flush()
 
 
-def unpack(packed: bytes, limit: int) -> bytes:
-    """Return what a gzip or zlib stream holds, never producing more than the limit.
+def unpack(encoding: str, packed: bytes, limit: int) -> bytes:
+    """Return what a stream of this encoding holds, never producing more than the limit.
 
     Raises:
         TooLarge: it holds more.
-        InvalidRequest: it is broken, cut short, or followed by something else.
+        InvalidRequest: it is of another kind, broken, cut short, or followed by something else.
     """
-    stream = zlib.decompressobj(_ANY_HEADER)
+    stream = zlib.decompressobj(_WINDOW[encoding])
     try:
         data = stream.decompress(packed, limit + 1)
     except zlib.error as error:

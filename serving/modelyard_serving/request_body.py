@@ -32,7 +32,7 @@ async def read(request: "Request", limit: int) -> bytes:
             raise _too_large(limit)
         pieces.append(piece)
     packed = b"".join(pieces)
-    return packing.unpack(packed, limit) if encoding else packed
+    return packing.unpack(encoding, packed, limit) if encoding else packed
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -124,7 +124,9 @@ class Call(Stream):
         """
         whole = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
         message = whole[PREFIX.size :]
-        return packing.unpack(message, self.limit) if self.is_packed else message
+        if not self.is_packed:
+            return message
+        return packing.unpack(self.head.packing.decode(), message, self.limit)
 
     @property
     def message_bytes(self) -> int:

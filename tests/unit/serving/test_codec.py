@@ -91,6 +91,13 @@ def test_a_value_of_another_kind_is_refused_with_its_place(datatype, value, foun
         codec.decode("x", datatype, (2,), [good, value])
 
 
+@pytest.mark.parametrize("datatype", ["INT64", "UINT64", "UINT8"])
+@pytest.mark.parametrize("text", ["18446744073709551616", "-9223372036854775809", "1" * 30])
+def test_an_integer_that_has_no_64_bits_is_said_to_be_out_of_range(datatype, text):
+    with pytest.raises(InvalidRequest, match=f"'x': element 1 is out of range for {datatype}"):
+        codec.decode("x", datatype, (2,), [0, orjson.loads(text)])
+
+
 @pytest.mark.parametrize("value", [1e39, -1e39])
 def test_a_number_beyond_float32_is_refused(value):
     with pytest.raises(InvalidRequest, match="element 1 is out of range for FP32"):

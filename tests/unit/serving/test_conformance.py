@@ -16,6 +16,7 @@ from support import onnx_models, serving
 from support.serving import INFER, check_error, rows, tensor
 
 TEMP, WIND, STATION = rows([0.5])
+RAW_DEFLATE = zlib.compress(b"{}", wbits=-zlib.MAX_WBITS)
 
 
 def changed(place, **changes):
@@ -242,6 +243,13 @@ async def test_a_packed_body_is_unpacked(rain, encoding, pack):
         pytest.param("gzip", b"xyz", 400, "cannot be unpacked", id="no-gzip"),
         pytest.param("gzip", gzip.compress(b"{}")[:-1], 400, "cut short", id="a-short-gzip"),
         pytest.param("gzip", gzip.compress(b"{}") + b"x", 400, "something follows", id="more"),
+        pytest.param("gzip", gzip.compress(b"{}") * 2, 400, "something follows", id="two-gzips"),
+        pytest.param("gzip", zlib.compress(b"{}"), 400, "cannot be unpacked", id="zlib-for-gzip"),
+        pytest.param(
+            "deflate", gzip.compress(b"{}"), 400, "cannot be unpacked", id="gzip-for-zlib"
+        ),
+        pytest.param("deflate", RAW_DEFLATE, 400, "cannot be unpacked", id="deflate-without-zlib"),
+        pytest.param("gzip, gzip", b"x", 415, "'gzip, gzip' is not gzip", id="packed-twice"),
         pytest.param("gzip", gzip.compress(b" " * 10**6), 413, "over the limit", id="a-bomb"),
     ],
 )

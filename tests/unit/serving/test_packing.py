@@ -50,4 +50,4 @@ def test_what_is_packed_comes_back(data):
     assert gzip.decompress(packing.pack("gzip", data)) == data
     assert zlib.decompress(packing.pack("deflate", data)) == data
     for encoding in packing.PREFERRED:
-        assert packing.unpack(packing.pack(encoding, data), len(data)) == data
+        assert packing.unpack(encoding, packing.pack(encoding, data), len(data)) == data
