@@ -12,6 +12,7 @@ from pathlib import Path
 import hpack
 
 MIB = 1 << 20
+PATIENCE_SECONDS = 120
 ABORT = struct.pack("ii", 1, 0)
 """SO_LINGER: close with a reset."""
 MAX_NOISE_BYTES = 4096
@@ -78,7 +79,9 @@ class Attack:
                 self._one(dice, stream)
 
     def _one(self, dice: random.Random, stream: bytes) -> None:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with socket.create_connection(
+            ("127.0.0.1", self.port), timeout=PATIENCE_SECONDS
+        ) as connection:
             cut = dice.randrange(len(stream)) if dice.random() < 0.3 else 0
             for piece in (stream[:cut], stream[cut:]):
                 connection.sendall(piece)

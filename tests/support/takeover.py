@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from support import http_wire
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 class Service:

@@ -50,7 +50,7 @@ def generator():
     return load.build()
 
 
-async def run(generator, job, port, seconds=0.6):
+async def run(generator, job, port, seconds=1.5):
     """Return what a run found; the server shares this process, so the run must not block it."""
     told = json.dumps(load.described(job, port, warmup=0.1, seconds=seconds)).encode()
     process = await asyncio.create_subprocess_exec(

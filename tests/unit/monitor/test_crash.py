@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 PROFILE = drift.a_profile()
 KILLS = 3
-PATIENCE = 20
+PATIENCE = 120
 
 
 def run_monitor(settings):
@@ -64,7 +64,7 @@ def put(port, watch):
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return json.load(answer)
         except (urllib.error.URLError, ConnectionError):
             assert time.monotonic() < deadline, "the monitor does not answer"

@@ -96,7 +96,7 @@ def test_a_process_that_is_killed_leaves_nothing_that_looks_finished(rain, in_s3
     with subprocess.Popen(command, env=dict(os.environ)) as process:
         programs.wait_until(
             lambda: process.poll() is not None or "part-00000.parquet" in names(server, in_s3),
-            timeout_seconds=60,
+            timeout_seconds=s3.PATIENCE_SECONDS,
             pause_seconds=0.005,
         )
         process.send_signal(signal.SIGKILL)

@@ -125,7 +125,7 @@ async def test_the_server_asks_for_a_key_except_where_probes_and_the_monitor_com
     mount.put(keys=b"one")
     with serving.program(rain_bundle, KEYS_FILE=mount.folder / "keys") as program:
         await asyncio.to_thread(program.wait_for, "ready: rain version 1")
-        async with httpx.AsyncClient(base_url=program.url) as http:
+        async with program.client() as http:
             without = await answers_of(http)
             having = await answers_of(http, **bearer("one"))
             refused = await http.post(INFER, json=BODY, headers=bearer("two"))
@@ -148,7 +148,7 @@ async def test_a_connection_that_was_let_in_is_asked_again_after_a_rotation(moun
     told = {"KEYS_FILE": mount.folder / "keys", "ROTATION_SECONDS": 0.05}
     with serving.program(rain_bundle, **told) as program:
         await asyncio.to_thread(program.wait_for, "ready: rain version 1")
-        async with httpx.AsyncClient(base_url=program.url) as http:
+        async with program.client() as http:
 
             async def code(key):
                 return (await http.post(INFER, json=BODY, headers=bearer(key))).status_code

@@ -54,15 +54,29 @@ async def shows(served, text: str) -> None:
             await asyncio.sleep(0)
 
 
+@contextlib.asynccontextmanager
+async def occupied(served):
+    """Keep the only thread for slow runs busy, so that those wait until the block ends."""
+    go_on = threading.Event()
+    busy = asyncio.create_task(served.http.inference.workers.run(go_on.wait))
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        go_on.set()
+        await busy
+
+
 async def test_a_cancelled_call_is_counted_as_such(slow_bundle):
     async with grpc_serving.served(slow_bundle) as served, served.channel() as channel:
         infer = method(channel, "ModelInfer")
         await infer(slow_request())
-        running = infer(slow_request())
-        await shows(served, "modelyard_inflight_requests 1.0")
-        running.cancel()
+        async with occupied(served):
+            running = infer(slow_request())
+            await shows(served, "modelyard_inflight_requests 1.0")
+            running.cancel()
+            await shows(served, 'modelyard_requests_total{code="499"')
 
-        await shows(served, 'modelyard_requests_total{code="499"')
         await shows(served, "modelyard_inflight_requests 0.0")
 
 
@@ -71,8 +85,9 @@ async def test_the_deadline_is_the_servers_too(slow_bundle):
     async with grpc_serving.served(slow_bundle) as served, served.channel() as channel:
         infer = method(channel, "ModelInfer")
         await infer(slow_request())
-        code, sentence = await fails(infer(slow_request(), metadata=(("grpc-timeout", "1m"),)))
-        await shows(served, 'modelyard_requests_total{code="504"')
+        async with occupied(served):
+            code, sentence = await fails(infer(slow_request(), metadata=(("grpc-timeout", "1m"),)))
+            await shows(served, 'modelyard_requests_total{code="504"')
 
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert sentence == "the deadline of the call has passed"
@@ -110,7 +125,9 @@ def test_threads_of_clients_get_their_own_answers(rain_bundle):
             def ask(number: int) -> bool:
                 metadata = (("x-request-id", f"r-{number}"),) if number % 3 else ()
                 request = rain_raw([number / 100] * (1 + number % 3), id=str(number))
-                answer = infer[number % 4](request, timeout=30, metadata=metadata)
+                answer = infer[number % 4](
+                    request, timeout=serving.PATIENCE_SECONDS, metadata=metadata
+                )
                 wanted = 1 / (1 + np.exp(-(number / 100 + 0.15 + 1)))
                 chances = np.frombuffer(answer.raw_output_contents[1], np.float32)[1::2]
                 return answer.id == str(number) and np.allclose(chances, wanted, atol=1e-5)
@@ -136,19 +153,19 @@ def test_a_program_that_is_told_to_end_under_load_loses_no_call(rain_bundle):
             infer = method(channel, "ModelInfer")
 
             def ask() -> int:
-                infer(rain_raw([0.5]), timeout=30)
-                begun.wait(30)
+                infer(rain_raw([0.5]), timeout=serving.PATIENCE_SECONDS)
+                begun.wait(serving.PATIENCE_SECONDS)
                 count = 0
                 while not stop.is_set():
-                    infer(rain_raw([0.5]), timeout=30)
+                    infer(rain_raw([0.5]), timeout=serving.PATIENCE_SECONDS)
                     count += 1
                 return count
 
             with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
                 asked = [pool.submit(ask) for _ in range(CLIENTS)]
-                begun.wait(30)
+                begun.wait(serving.PATIENCE_SECONDS)
                 first.terminate()
-                code = first.process.wait(30)
+                code = first.process.wait(serving.PATIENCE_SECONDS)
                 stop.set()
 
                 assert code == 0
@@ -185,6 +202,7 @@ async def test_beyond_the_connection_limit_only_health_is_answered(rain_bundle):
         await method(one, "ModelInfer")(rain_raw([0.5]))
 
 
+@pytest.mark.slow
 async def test_silent_and_idle_connections_are_closed(rain_bundle):
     limits = {"receive_seconds": 0.5, "keep_alive_seconds": 1}
     async with grpc_serving.served(rain_bundle, **limits) as served:

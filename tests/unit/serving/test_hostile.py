@@ -45,7 +45,7 @@ def a_good_client(program):
     asked = [0]
 
     def work() -> None:
-        with httpx.Client(timeout=30) as client:
+        with httpx.Client(timeout=serving.PATIENCE_SECONDS) as client:
             first = ask(program.url, client)
             while not done.is_set():
                 if ask(program.url, client) != first:
@@ -73,7 +73,7 @@ def is_calm(program, files: int) -> None:
     """Wait until the program has forgotten its clients; it must be ready."""
     while hostile.open_files(program.process.pid) > files:
         assert program.process.poll() is None
-    assert httpx.get(program.url + "/v2/health/ready").status_code == 200
+    assert program.get("/v2/health/ready").status_code == 200
 
 
 @pytest.mark.slow
@@ -88,7 +88,7 @@ def test_ten_thousand_streams_of_nonsense_leave_nothing_behind(rain_bundle):
             Attack(program.port, seed=2, valid=VALID).run(STREAMS)
         is_calm(program, files)
         growth = hostile.resident_bytes(pid) - memory
-        metrics = httpx.get(program.url + "/metrics").text
+        metrics = program.get("/metrics").text
 
     assert growth < GROWTH_BYTES
     assert 'code="500"' not in metrics

@@ -3,7 +3,6 @@
 import asyncio
 import json
 
-import httpx
 import numpy as np
 import pytest
 
@@ -71,7 +70,7 @@ async def test_each_of_many_clients_gets_its_own_answers_and_all_are_counted(rai
         await asyncio.to_thread(program.wait_for, "ready: rain version 1")
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(ask_all_along(program.port, i)) for i in range(CLIENTS)]
-        async with httpx.AsyncClient(base_url=program.url) as http:
+        async with program.client() as http:
             sketch = (await http.get("/v1/sketch")).json()
             stats = (await http.get("/v2/models/rain/stats")).json()["model_stats"][0]
 

@@ -37,7 +37,9 @@ async def test_far_more_than_the_model_can_do_is_turned_away_and_then_all_is_wel
     with serving.program(bundle, MAX_WAITING=4, WORKERS=1, DRAIN_SECONDS=0) as program:
         await asyncio.to_thread(program.wait_for, "ready: rain version 1")
         limits = httpx.Limits(max_connections=80)
-        async with httpx.AsyncClient(base_url=program.url, timeout=60, limits=limits) as http:
+        async with httpx.AsyncClient(
+            base_url=program.url, timeout=serving.PATIENCE_SECONDS, limits=limits
+        ) as http:
             await hammer(http, Counter({200: 2}), Counter())
             memory = hostile.resident_bytes(program.process.pid)
             enough = Counter({200: 10, 503: 150})

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from support import bundles, serving
@@ -33,7 +32,7 @@ def test_schemathesis_finds_nothing(bundle, tmp_path):
     configuration.write_text(CONFIGURATION)
     with serving.program(bundle) as program:
         program.wait_for("ready: rain version 1")
-        paths = httpx.get(f"{program.url}/openapi.json").json()["paths"]
+        paths = program.get("/openapi.json").json()["paths"]
         command = [
             Path(sys.executable).with_name("schemathesis"),
             *("--config-file", configuration, "run", f"{program.url}/openapi.json"),
