@@ -58,25 +58,30 @@ class Receipts:
         self._file = file
         self._count = count
         self._key = b""
+        self._seen = b""
         self._signer: Signer | None = None
         self.enabled = file is not None
         """Whether answers have receipts; the same for the life of a process."""
         if file is not None:
-            self._take(file)
+            self._seen = _read(file)
+            self._take(file, self._seen)
 
     def refresh(self) -> None:
         """Take over the key that the file holds now; keep the present one if it holds none."""
         if self._file is None:
             return
+        found = _read(self._file)
+        if found == self._seen:
+            return
+        self._seen = found
         try:
-            self._take(self._file)
+            self._take(self._file, found)
         except BadKey as error:
             self._count(REFUSED)
             logger.error("the present key stays: %s", error)  # noqa: TRY400
 
-    def _take(self, file: Path) -> None:
-        found = rotation.read(rotation.steady(file.parent) / file.name, MAX_KEY_BYTES)
-        key = (found or b"").strip()
+    def _take(self, file: Path, found: bytes) -> None:
+        key = found.strip()
         if len(key) < receipts.LEAST_KEY_BYTES:
             raise BadKey(f"{file} holds no key of at least {receipts.LEAST_KEY_BYTES} bytes")
         if key != self._key:
@@ -131,6 +136,10 @@ class Receipts:
             # Another thread may do the same, or take a new key over meanwhile: no harm.
             signer = self._signer = Signer(key, *version_of)
         return signer
+
+
+def _read(file: Path) -> bytes:
+    return rotation.read(rotation.steady(file.parent) / file.name, MAX_KEY_BYTES) or b""
 
 
 def _now() -> str:
