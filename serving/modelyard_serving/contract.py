@@ -5,6 +5,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from math import prod
 
+import msgspec
+
 from modelyard_core.signature import Tensor
 from modelyard_serving import binary, codec, protocol
 from modelyard_serving.codec import Array
@@ -32,8 +34,7 @@ class InputSpec:
         return (self.symbols[0] or "") if self.symbols else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True, gc=False):
     """A request that the model can run."""
 
     feeds: Mapping[str, Array]

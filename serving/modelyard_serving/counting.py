@@ -37,7 +37,7 @@ SINGLE = frozenset({*ROUNDED, "BOOL", "INT8", "INT16", "UINT8", "UINT16"})
 """Datatypes of which every value is a float32 exactly."""
 COMPARED = 64
 """Thresholds of a column whose values are compared with all of them; with more they are searched."""
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 19
 """Results of comparisons that are made before they are added up, a byte each: the cache holds them."""
 LANES = 8
 """Bytes of a word; each may count to 255."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
+
 from modelyard_core.roles import Role
 from modelyard_core.signature import Signature
 from modelyard_serving import binary, codec, protocol
@@ -26,8 +28,7 @@ LARGE_BODY_BYTES = 64 * 1024
 """From here on even reading the request holds up the event loop for too long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Computed:
+class Computed(msgspec.Struct, frozen=True, gc=False):
     """What the model made of one request."""
 
     arrays: Mapping[str, Array]

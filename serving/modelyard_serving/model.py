@@ -24,7 +24,7 @@ from modelyard_serving.pace import Pace
 from modelyard_serving.refusals import first_line
 
 FATAL_ONLY = 4
-SLOW_RUN_SECONDS = 0.0005
+SLOW_RUN_SECONDS = 0.001
 """A run that is expected to take longer is moved off the event loop."""
 FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"
 ONNX_BFLOAT16 = 16

@@ -9,9 +9,11 @@ tells where the JSON ends.  A raw request is nothing but the elements of the mod
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import Any
 
+import msgspec
 import orjson
 
 from modelyard_core.signature import Tensor
@@ -76,8 +78,7 @@ class InferRequest:
     """Of a raw request, which has no inputs: the elements of the one that the model has."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutputTensor:
+class OutputTensor(msgspec.Struct, frozen=True, gc=False):
     """One output tensor, its elements already as JSON or as a binary tensor."""
 
     name: str
@@ -87,8 +88,7 @@ class OutputTensor:
     binary: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """The body of an answer, and where its JSON ends if binary tensors follow."""
 
     body: bytes
@@ -298,7 +298,7 @@ def render(
     model: str, version: str, request_id: str | None, outputs: Sequence[OutputTensor]
 ) -> Answer:
     """Return the answer: JSON, then the binary tensors; an id that was not sent is not answered."""
-    head = b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(model), orjson.dumps(version))
+    head = _head(model, version)
     if request_id is not None:
         head += b'"id":%b,' % orjson.dumps(request_id)
     head += b'"outputs":[%b]}' % b",".join(map(_output, outputs))
@@ -309,14 +309,24 @@ def render(
 
 
 def _output(output: OutputTensor) -> bytes:
-    described = b'{"name":%b,"datatype":"%b","shape":%b,' % (
-        orjson.dumps(output.name),
-        output.datatype.encode(),
-        orjson.dumps(output.shape),
-    )
+    described = _described(output.name, output.datatype, output.shape)
     if output.binary:
         return described + b'"parameters":{"binary_data_size":%d}}' % len(output.data)
     return b"".join((described, b'"data":', output.data, b"}"))
+
+
+@lru_cache
+def _head(model: str, version: str) -> bytes:
+    return b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(model), orjson.dumps(version))
+
+
+@lru_cache
+def _described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    return b'{"name":%b,"datatype":"%b","shape":%b,' % (
+        orjson.dumps(name),
+        datatype.encode(),
+        orjson.dumps(shape),
+    )
 
 
 def server_metadata(version: str) -> dict[str, Any]:
