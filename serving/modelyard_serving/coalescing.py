@@ -17,10 +17,10 @@ from typing import Any, Protocol
 
 import msgspec
 import numpy as np
-import orjson
 
 from modelyard_core.errors import ModelyardError
-from modelyard_serving import fast_json, wire
+from modelyard_core.roles import Role
+from modelyard_serving import wire
 from modelyard_serving.clock import perf_counter
 from modelyard_serving.codec import Array
 from modelyard_serving.fast_model import FastModel
@@ -30,8 +30,6 @@ from modelyard_serving.metrics import Metrics
 from modelyard_serving.protocol import Answer
 from modelyard_serving.receipts import Receipts
 
-SMALL_BYTES = 2048
-"""Bodies up to this size are read into Python's numbers, larger ones straight into arrays."""
 MAX_ROWS = 256
 """Rows of a shared run."""
 MAX_WAITING = 1024
@@ -68,7 +66,12 @@ class Coalescer:
         self._model: FastModel | None = None
         self.is_open = False
         """Whether there is a model that answers."""
-        self._waiting: list[Entry] = []
+        self.waiting: list[Entry] = []
+        """Requests that wait for the end of this turn."""
+        self.has_begun = False
+        """Whether this turn has brought a request: the end of the turn answers all that wait."""
+        self.began = 0.0
+        """When that was: the others were here then, too, or they would not come in this turn."""
         self._blocked: list[Callable[[], None]] = []
 
     def open(self, model: FastModel) -> None:
@@ -78,14 +81,17 @@ class Coalescer:
 
     def add(self, entry: Entry) -> None:
         """Take a request; it is answered, or handed over, at the end of this turn."""
-        if not self._waiting:
+        if not self.waiting:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._waiting.append(entry)
+        if not self.has_begun:
+            self.has_begun = True
+            self.began = perf_counter()
+        self.waiting.append(entry)
 
     @property
     def is_full(self) -> bool:
         """Whether so many wait that connections should not be read from."""
-        return len(self._waiting) >= MAX_WAITING
+        return len(self.waiting) >= MAX_WAITING
 
     def wait_for_room(self, go_on: Callable[[], None]) -> None:
         """Call back, once, when there is room again; there is something to answer until then."""
@@ -93,12 +99,13 @@ class Coalescer:
 
     def settle(self, connection: Connection) -> None:
         """Answer at once what waits of a connection, and whatever came before it."""
-        while any(entry[0] is connection for entry in self._waiting):
+        while any(entry[0] is connection for entry in self.waiting):
             self.flush()
 
     def flush(self) -> None:
         """Answer what waits, for as long as one turn may take."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
+        self.has_begun = False
         if not waiting:
             return
         assert self._model is not None
@@ -113,7 +120,7 @@ class Coalescer:
                 waiting[done][0].transport.abort()
             if next_one < len(waiting):
                 asyncio.get_running_loop().call_soon(self.flush)
-                self._waiting = waiting[next_one:] + self._waiting
+                self.waiting = waiting[next_one:] + self.waiting
             if self._blocked and not self.is_full:
                 self._make_room_known()
 
@@ -126,32 +133,30 @@ class Coalescer:
         """Answer one entry or several from a place on; return the place of the next."""
         most = _rows_in_time(model)
         entries = most if self._together and model.joins else min(most, 1)
-        requests: list[Any] = []
-        rows = 0
-        for entry in waiting[begin : begin + entries]:
-            request = _read_small(model, entry)
-            if request is None:
-                break
-            rows += request.inputs[0].shape[0]
-            if rows > most and requests:
-                rows -= request.inputs[0].shape[0]
-                break
-            requests.append(request)
-        if not requests or rows > most:
+        candidates = waiting[begin : begin + entries]
+        requests, counts = _read_small(model, candidates, most)
+        if not counts:
             self._answer_alone(model, waiting[begin])
             return begin + 1
-        end = begin + len(requests)
-        group = waiting[begin:end]
-        if not self._answer_together(model, group, requests, rows):
+        group = candidates[: len(counts)]
+        if not self._answer_together(model, group, requests, counts):
             for entry in group:
                 self._answer_alone(model, entry)
-        return end
+        return begin + len(group)
 
     def _answer_together(
-        self, model: FastModel, group: Sequence[Entry], requests: Sequence[Any], rows: int
+        self,
+        model: FastModel,
+        group: Sequence[Entry],
+        requests: Sequence[Any],
+        counts: Sequence[int],
     ) -> bool:
-        """Answer requests by one run; return False, and nothing is done, if that cannot be."""
+        """Answer requests by one run; return False, and nothing is done, if that cannot be.
+
+        `counts` are the rows of each.
+        """
         assert model.columns is not None
+        rows = sum(counts)
         times = [perf_counter()]
         feeds = model.columns.feeds(requests)
         if feeds is None:
@@ -165,14 +170,14 @@ class Coalescer:
         pieces = model.writer.rows(rows, arrays)
         if pieces is None:
             return False
-        counts = [request.inputs[0].shape[0] for request in requests]
         ids = [entry[4] or request.id for entry, request in zip(group, requests, strict=True)]
         scores = arrays[model.score]
-        bodies = _bodies(model, requests, counts, pieces)
+        bodies = model.writer.answers(requests, counts, pieces)
         _write(group, bodies, self._receipts(model, ids, counts, scores, bodies))
         times.append(perf_counter())
-        self._count(model, group, counts, times)
-        _record(model, group, ids, counts, feeds, scores)
+        roles = _roles(group)
+        self._count(model, group, roles, counts, times)
+        _record(model, roles, ids, counts, feeds, scores)
         return True
 
     def _receipts(
@@ -192,19 +197,22 @@ class Coalescer:
         self,
         model: FastModel,
         group: Sequence[Entry],
+        roles: Sequence[Role],
         counts: Sequence[int],
         times: Sequence[float],
     ) -> None:
-        """Count a run: `counts` are the rows of each request, `times` those between its stages."""
+        """Count a run, whose `roles` are of `_roles`.
+
+        `counts` are the rows of each request, `times` those between the stages.
+        """
         rows, end = sum(counts), times[-1]
         starts = [entry[-1] for entry in group]
         model.inference.statistics.answered_together(starts, rows, times)
-        roles = [entry[3].role for entry in group]
-        if roles.count(role := roles[0]) == len(group):
-            self._metrics.answered_together(role, starts, end, rows)
+        if len(roles) == 1:
+            self._metrics.answered_together(roles[0], starts, end, rows)
             return
-        for one, start, count in zip(roles, starts, counts, strict=True):
-            self._metrics.answered_together(one, (start,), end, count)
+        for role, start, count in zip(roles, starts, counts, strict=True):
+            self._metrics.answered_together(role, (start,), end, count)
 
     def _answer_alone(self, model: FastModel, entry: Entry) -> None:
         connection, data, _, head, sample_id, _ = entry
@@ -222,7 +230,7 @@ class Coalescer:
                 ).encode()
             connection.transport.write(wire.answer(answer, head.encoding, receipt))
         times.append(perf_counter())
-        self._count(model, (entry,), (computed.rows,), times)
+        self._count(model, (entry,), (head.role,), (computed.rows,), times)
         model.inference.recorder.record(
             head.role, computed.rows, computed.feeds, computed.scores, known_as
         )
@@ -236,26 +244,40 @@ def _rows_in_time(model: FastModel) -> int:
     return rows
 
 
-def _read_small(model: FastModel, entry: Entry) -> Any:  # noqa: ANN401 - a type made for the model
-    """Return a request that may share a run; None for every other, and for what is no request."""
-    connection, data, begin, head, _, _ = entry
+def _read_small(
+    model: FastModel, waiting: Sequence[Entry], most: int
+) -> tuple[list[Any], list[int]]:
+    """Return the first requests that may share a run of at most so many rows, and the rows of each.
+
+    The first one that may not, and what is no request, ends them.
+    """
     columns, read = model.columns, model.read_small
-    if columns is None or read is None or connection.is_slow:
-        return None
-    if head.length > SMALL_BYTES or head.json_length is not None:
-        return None
+    if columns is None or read is None:
+        return [], []
+    requests = []
+    rows = 0
     try:
-        request = read(data[begin:])
+        for connection, data, begin, head, _, _ in waiting:
+            if not head.is_small or connection.is_slow:
+                break
+            request = read(data[begin:])
+            rows += request.inputs[0].shape[0]
+            if rows > most:
+                break
+            requests.append(request)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    tensors = request.inputs
-    rows = tensors[0].shape[0]
-    if not 0 < rows <= columns.small_rows:
-        return None
-    for tensor, width in zip(tensors, columns.widths, strict=True):
-        if tensor.shape[0] != rows or len(tensor.data) != rows * width:
-            return None
-    return request
+        pass  # the slow way finds the words for it
+    counts = columns.rows_of_each(requests)
+    return requests[: len(counts)], counts
+
+
+def _roles(group: Sequence[Entry]) -> list[Role]:
+    """Return the role of each request, or just the one that all have."""
+    first = group[0][3].role
+    for _, _, _, head, _, _ in group:
+        if head.role is not first:
+            return [entry[3].role for entry in group]
+    return [first]
 
 
 def _run_alone(model: FastModel, entry: Entry) -> tuple[Computed, Answer, list[float]] | None:
@@ -275,30 +297,6 @@ def _run_alone(model: FastModel, entry: Entry) -> tuple[Computed, Answer, list[f
         return None
 
 
-def _bodies(
-    model: FastModel,
-    requests: Sequence[Any],
-    counts: Sequence[int],
-    pieces: Sequence[tuple[bytes, ...]],
-) -> list[bytes]:
-    """Return the answers of a shared run; `pieces` are by row, then by output."""
-    template = model.writer.template
-    plain, with_id = one, one_with_id = template(1)
-    bodies = []
-    at = 0
-    for request, rows in zip(requests, counts, strict=True):
-        row = pieces[at]
-        if rows > 1:
-            row = fast_json.join_rows(pieces[at : at + rows])
-            plain, with_id = template(rows)
-        else:
-            plain, with_id = one, one_with_id
-        at += rows
-        name = request.id
-        bodies.append(plain % row if name is None else with_id % (orjson.dumps(name), *row))
-    return bodies
-
-
 def _write(group: Sequence[Entry], bodies: Sequence[bytes], receipts: Iterable[bytes]) -> None:
     """Send the answers of a shared run."""
     for (connection, _, _, head, _, _), body, receipt in zip(group, bodies, receipts, strict=False):
@@ -309,20 +307,19 @@ def _write(group: Sequence[Entry], bodies: Sequence[bytes], receipts: Iterable[b
 
 def _record(
     model: FastModel,
-    group: Sequence[Entry],
+    roles: Sequence[Role],
     ids: Sequence[str | None],
     counts: Sequence[int],
     feeds: Mapping[str, Array],
     scores: Array,
 ) -> None:
-    """Let the recorder count a shared run, role by role."""
+    """Let the recorder count a shared run, role by role; `roles` are of `_roles`."""
     record = model.inference.recorder.record_batch
-    roles = {entry[3].role for entry in group}
     if len(roles) == 1:
-        record(roles.pop(), len(scores), len(group), feeds, scores, ids, counts)
+        record(roles[0], len(scores), len(ids), feeds, scores, ids, counts)
         return
-    for role in sorted(roles):
-        mine = [entry[3].role is role for entry in group]
+    for role in sorted(set(roles)):
+        mine = [each is role for each in roles]
         rows = np.repeat(mine, counts)
         their_feeds = {name: array[rows] for name, array in feeds.items()}
         record(

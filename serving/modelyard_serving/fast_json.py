@@ -6,6 +6,7 @@ take, it takes as they do, to the bit.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from math import prod
 from typing import Any, Literal
 
@@ -49,6 +50,19 @@ class Columns:
         known = all(spec.tensor.datatype in _ELEMENTS for spec in specs)
         return columns if known and all(columns.widths) else None
 
+    def rows_of_each(self, requests: Sequence[Any]) -> list[int]:
+        """Return the rows of the first of some requests, up to one that is not what it says."""
+        counts = [request.inputs[0].shape[0] for request in requests]
+        for place, width in enumerate(self.widths):
+            tensors = [request.inputs[place] for request in requests]
+            for at, tensor in enumerate(tensors):
+                rows = counts[at]
+                if len(tensor.data) != rows * width or tensor.shape[0] != rows:
+                    requests, counts = requests[:at], counts[:at]
+                    break
+        odd = (at for at, rows in enumerate(counts) if not 0 < rows <= self.small_rows)
+        return counts[: next(odd, None)]
+
     def feeds(self, requests: Sequence[Any]) -> dict[str, Array] | None:
         """Return the rows of several requests below each other; None if one holds what none may."""
         feeds = {}
@@ -56,7 +70,7 @@ class Columns:
             if len(requests) == 1:
                 flat = requests[0].inputs[place].data
             else:
-                flat = [v for request in requests for v in request.inputs[place].data]
+                flat = list(chain.from_iterable([r.inputs[place].data for r in requests]))
             array = _array(spec, flat)
             if array is None:
                 return None
@@ -211,6 +225,25 @@ class RowWriter:
                 return None
             pieces.append(found)
         return list(zip(*pieces, strict=True))
+
+    def answers(
+        self, requests: Sequence[Any], counts: Sequence[int], pieces: Sequence[tuple[bytes, ...]]
+    ) -> list[bytes]:
+        """Return the answer of each request; `counts` are the rows of each, `pieces` of `rows`."""
+        bodies = []
+        at = 0
+        plain, with_id = one, one_with_id = self.template(1)
+        for request, rows in zip(requests, counts, strict=True):
+            row = pieces[at]
+            if rows > 1:
+                row = join_rows(pieces[at : at + rows])
+                plain, with_id = self.template(rows)
+            else:
+                plain, with_id = one, one_with_id
+            at += rows
+            name = request.id
+            bodies.append(plain % row if name is None else with_id % (orjson.dumps(name), *row))
+        return bodies
 
 
 def _literal(text: str) -> bytes:

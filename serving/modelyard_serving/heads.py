@@ -5,7 +5,7 @@ the slow way.  Clients repeat their heads to the byte, so the next one costs a l
 values of a few headers that differ from request to request are cut out before.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
 import httptools
@@ -32,6 +32,8 @@ CUT = tuple(
 """Header lines whose values differ from request to request and mean nothing to HTTP: how they begin,
 the length of that, and whether the value is the request's id."""
 MAX_LENGTH_DIGITS = 15
+SMALL_BYTES = 2048
+"""Bodies up to this size are read into Python's numbers, larger ones straight into arrays."""
 NOT_FOR_US = frozenset(
     (b"transfer-encoding", b"expect", b"te", b"trailer", b"upgrade", b"http2-settings")
 )
@@ -61,8 +63,19 @@ class Head:
     role: Role = Role.DIRECT
     encoding: str = ""
     """What the client likes large answers to be packed with."""
-    sample_id: str | None = None
-    """A request id that was not cut out."""
+
+    is_small: bool = field(init=False)
+    """Whether it is an inference that may share a run with others."""
+
+    def __post_init__(self) -> None:
+        is_short = self.length <= SMALL_BYTES and self.json_length is None
+        object.__setattr__(self, "is_small", self.kind is Kind.INFER and is_short)
+
+
+Found = tuple[Head, str | None]
+"""What a head says, and the request's id."""
+Spans = tuple[tuple[int, int, bool], ...]
+"""Values in a head: where they begin and end, and whether they are the request's id."""
 
 
 class Heads:
@@ -82,35 +95,52 @@ class Heads:
         self._generation = access.generation
         self._max_bytes = min(MAX_HEAD_BYTES, limits.max_header_bytes - len(CUT) * MAX_CUT_BYTES)
         self._max_fields = limits.max_headers
-        self._known: dict[bytes, Head] = {}
+        self.known: dict[bytes, Found] = {}
+        """Heads without the values that differ.  The dict itself stays the same."""
+        self._spans: dict[int, Spans] = {}
+        """By the length of a head: where such values were in one of that length, most likely."""
 
     @property
     def remembered(self) -> int:
         """How many heads are known."""
-        return len(self._known)
+        return len(self.known)
 
-    def find(self, head: bytes) -> tuple[Head, str | None] | None:
+    def find(self, head: bytes) -> Found | None:
         """Return what a whole head says, and the request's id; None if it is for the slow way."""
         if self._access.generation != self._generation:
-            self._known.clear()
+            self.known.clear()
             self._generation = self._access.generation
-        known = self._known.get(head)
-        if known is not None:
-            return known, known.sample_id
-        key, request_id = _cut(head)
-        known = self._known.get(key)
-        if known is None:
-            known = self._read(head)
-            if known is None:
-                return None
-            if request_id is not None:
-                known = replace(known, sample_id=None)
-            if len(self._known) >= MAX_HEADS:
-                self._known.clear()
-            self._known[key] = known
-        return known, known.sample_id if request_id is None else request_id
+        return self.known.get(head) or self.find_cut(head) or self._learn(head)
 
-    def _read(self, head: bytes) -> Head | None:
+    def find_cut(self, head: bytes) -> Found | None:
+        """Return what a head says that is known but for the values that differ; else None."""
+        spans = self._spans.get(len(head))
+        cut = None if spans is None else _cut_out(head, spans)
+        if cut is None:
+            return None
+        key, request_id = cut
+        found = self.known.get(key)
+        return found if found is None or request_id is None else (found[0], request_id)
+
+    def _learn(self, head: bytes) -> Found | None:
+        """Return what a head says, and remember it."""
+        spans = _spans(head)
+        key, request_id = _cut_out(head, spans) or (head, None)
+        found = self.known.get(key)
+        if found is None:
+            read = self._read(head)
+            if read is None:
+                return None
+            found = read if request_id is None else (read[0], None)
+            if len(self.known) >= MAX_HEADS:
+                self.known.clear()
+                self._spans.clear()
+            self.known[key] = found
+        if spans:
+            self._spans[len(head)] = spans
+        return found if request_id is None else (found[0], request_id)
+
+    def _read(self, head: bytes) -> Found | None:
         if len(head) > self._max_bytes or head.count(b"\n") != head.count(b"\r\n"):
             return None
         seen = _Reading()
@@ -124,13 +154,13 @@ class Heads:
             return self._probe(kind, seen.fields) if is_get else None
         return self._infer(seen) if seen.method == b"POST" else None
 
-    def _probe(self, kind: Kind, fields: dict[bytes, bytes]) -> Head | None:
+    def _probe(self, kind: Kind, fields: dict[bytes, bytes]) -> Found | None:
         guarded = kind is Kind.MODEL_READY
         if guarded and not self._access.allows(fields.get(b"authorization")):
             return None
-        return Head(kind, 0)
+        return Head(kind, 0), None
 
-    def _infer(self, seen: "_Reading") -> Head | None:
+    def _infer(self, seen: "_Reading") -> Found | None:
         fields = seen.fields
         length = fields.get(b"content-length", b"")
         if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS:
@@ -140,7 +170,7 @@ class Heads:
         json_length = fields.get(protocol.JSON_LENGTH.encode())
         request_id = fields.get(REQUEST_ID)
         try:
-            return Head(
+            head = Head(
                 Kind.INFER,
                 int(length),
                 protocol.json_length_of(
@@ -148,28 +178,43 @@ class Heads:
                 ),
                 ROLES.get(fields.get(headers.ROLE.encode(), b""), Role.DIRECT),
                 packing.choose(fields.get(b"accept-encoding", b"").decode("ascii")),
-                None if request_id is None else request_id.decode("ascii"),
             )
+            return head, None if request_id is None else request_id.decode("ascii")
         except (InvalidRequest, UnicodeDecodeError):
             return None
 
 
-def _cut(head: bytes) -> tuple[bytes, str | None]:
-    """Return the head without the values that differ, and the value of the request's id."""
-    request_id = None
+def _spans(head: bytes) -> Spans:
+    """Return where in a head the values are that differ, in order."""
+    spans = []
     for line, length, is_id in CUT:
-        begin = head.find(line)
-        if begin < 0:
-            continue
-        begin += length
+        begin = head.find(line) + length
         end = head.find(b"\r", begin)
-        value = head[begin:end]
-        if not value or len(value) > MAX_CUT_BYTES or value.translate(None, VISIBLE):
+        if begin < length or not 0 < end - begin <= MAX_CUT_BYTES:
             continue
-        head = head[:begin] + NOTHING + head[end:]
+        if not head[begin:end].translate(None, VISIBLE):
+            spans.append((begin, end, is_id))
+    return tuple(sorted(spans))
+
+
+def _cut_out(head: bytes, spans: Spans) -> tuple[bytes, str | None] | None:
+    """Return a head without values, and the one that is the request's id; None if one is no value.
+
+    A value that holds nothing but visible characters cannot begin a line, let alone end the head:
+    the rest of two heads that are the same without such values is the same in both.
+    """
+    key = b""
+    request_id = None
+    at = 0
+    for begin, end, is_id in spans:
+        value = head[begin:end]
+        if value.translate(None, VISIBLE):
+            return None
         if is_id:
             request_id = value.decode()
-    return head, request_id
+        key += head[at:begin] + NOTHING
+        at = end
+    return key + head[at:], request_id
 
 
 def without_offer(head: bytes) -> bytes | None:

@@ -20,7 +20,7 @@ from uvicorn.server import ServerState
 from modelyard_serving import wire
 from modelyard_serving.access import Access
 from modelyard_serving.clock import perf_counter
-from modelyard_serving.coalescing import Coalescer
+from modelyard_serving.coalescing import MAX_WAITING, Coalescer
 from modelyard_serving.errors import NotReady
 from modelyard_serving.gate import Gate
 from modelyard_serving.heads import Head, Heads, Kind, without_offer
@@ -31,6 +31,7 @@ from modelyard_serving.metrics import Metrics
 from modelyard_serving.settings import ServeSettings
 
 END_OF_HEAD = b"\r\n\r\n"
+HEAD_END_BYTES = len(END_OF_HEAD)
 BEGINNING = b"POST /v2/"
 INFER = Kind.INFER
 OFFERED = b"h2c"
@@ -45,6 +46,9 @@ class HotProtocol(ServingProtocol):
     coalescer: Coalescer
     model_ready: bytes
 
+    # A place for each of what every request touches: there are too many others for a fast dict.
+    __slots__ = ("_coalescer", "_find_cut", "_is_calm", "_known", "_touched", "is_slow")
+
     def __init__(
         self,
         config: Config,
@@ -54,6 +58,10 @@ class HotProtocol(ServingProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.is_slow = False
+        self._is_calm = False
+        self._coalescer = self.coalescer
+        self._known = self.heads.known
+        self._find_cut = self.heads.find_cut
         self._held: list[bytes] = []
         self._missing = 0
         self._rest = b""
@@ -76,7 +84,27 @@ class HotProtocol(ServingProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes to where they belong."""
+        """Take bytes to where they belong.
+
+        The first request of a turn takes the long way, which looks at everything; what does not
+        change within a turn need not be looked at again for the others.
+        """
+        turn = self._coalescer
+        if self._is_calm and turn.has_begun and len(turn.waiting) < MAX_WAITING:
+            begin = data.find(END_OF_HEAD) + HEAD_END_BYTES
+            head = data[:begin]
+            found = self._known.get(head) or self._find_cut(head)
+            if found is not None and found[0].is_small and len(data) == begin + found[0].length:
+                self._touched = now = turn.began
+                turn.waiting.append((self, data, begin, found[0], found[1], now))
+                return
+        self._is_calm = False
+        self._receive(data)
+        self._is_calm = self._deadline is None and not (
+            self.is_slow or self._missing or self._rest or self.flow.write_paused
+        )
+
+    def _receive(self, data: bytes) -> None:
         if self.is_slow and not self._is_fast_again():
             self.coalescer.settle(self)
             super().data_received(self._all_before() + data)
@@ -113,8 +141,8 @@ class HotProtocol(ServingProtocol):
     def _take(self, data: bytes) -> None:
         """Take whole requests to the coalescer, and what is none of its to the slow way."""
         for _ in range(self.limits.max_pipelined):
-            begin = data.find(END_OF_HEAD) + len(END_OF_HEAD)
-            found = self.heads.find(data[:begin]) if begin >= len(END_OF_HEAD) else None
+            begin = data.find(END_OF_HEAD) + HEAD_END_BYTES
+            found = self.heads.find(data[:begin]) if begin >= HEAD_END_BYTES else None
             if found is None or self.gate.draining:
                 self._pass_by(data, begin)
                 return
@@ -141,6 +169,7 @@ class HotProtocol(ServingProtocol):
     def _leave(self, data: bytes) -> None:
         """Leave what came for the next turn."""
         self._rest = data
+        self._is_calm = False
         self.flow.pause_reading()
         self.loop.call_soon(self._go_on)
 
@@ -168,7 +197,7 @@ class HotProtocol(ServingProtocol):
 
     def _pass_by(self, data: bytes, begin: int) -> None:
         """Wait for the rest of a head that may be one of ours, and hand over all else."""
-        is_cut = begin < len(END_OF_HEAD) and data.startswith(BEGINNING)
+        is_cut = begin < HEAD_END_BYTES and data.startswith(BEGINNING)
         plain = without_offer(data[:begin]) if OFFERED in data[:begin] else None
         if plain is not None:
             self._leave(plain + data[begin:])
@@ -182,6 +211,7 @@ class HotProtocol(ServingProtocol):
         self._held.append(data)
         self._missing = end - len(data)
         self._begun = True
+        self._is_calm = False
         self._disarm()
         left = self._arrived + self.limits.receive_seconds - self._touched
         self._deadline = self.loop.call_later(max(left, 0), self._expire)
@@ -201,6 +231,11 @@ class HotProtocol(ServingProtocol):
         else:
             self._take(rest)
 
+    def pause_writing(self) -> None:
+        """Read nothing from a client that does not read."""
+        self._is_calm = False
+        super().pause_writing()
+
     def resume_writing(self) -> None:
         """Go on with a client that reads again."""
         super().resume_writing()
@@ -211,6 +246,7 @@ class HotProtocol(ServingProtocol):
         """Let the slow way answer what begins with these bytes."""
         self.coalescer.settle(self)
         self.is_slow = True
+        self._is_calm = False
         super().data_received(data)
 
     def _is_fast_again(self) -> bool:

@@ -65,7 +65,7 @@ class Metrics:
         self.counts.answered(role, code, seconds)
 
     def answered_together(self, role: Role, starts: Sequence[float], end: float, rows: int) -> None:
-        """Count successes that ended at one moment, and their rows; the longest comes first."""
+        """Count successes that ended at one moment, and their rows."""
         self.counts.answered_together(role, starts, end, rows)
 
     def rows(self, role: Role, rows: int) -> None:

@@ -49,13 +49,13 @@ class RequestCounts:
         mine.cells[bisect_left(BUCKETS, seconds)] += 1
 
     def answered_together(self, role: Role, starts: Sequence[float], end: float, rows: int) -> None:
-        """Count successes that ended at one moment, the longest first."""
+        """Count successes that ended at one moment."""
         mine = self.role(role)
         mine.answered[OK] = mine.answered.get(OK, 0) + len(starts)
         mine.seconds[OK] = mine.seconds.get(OK, 0.0) + len(starts) * end - sum(starts)
         mine.rows += rows
-        longest = bisect_left(BUCKETS, end - starts[0])
-        if longest == bisect_left(BUCKETS, end - starts[-1]):
+        longest = bisect_left(BUCKETS, end - min(starts))
+        if longest == bisect_left(BUCKETS, end - max(starts)):
             mine.cells[longest] += len(starts)
         else:
             for start in starts:

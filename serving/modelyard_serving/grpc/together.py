@@ -13,7 +13,7 @@ from modelyard_core import headers
 from modelyard_core.errors import ModelyardError
 from modelyard_core.roles import Role
 from modelyard_serving.clock import perf_counter
-from modelyard_serving.coalescing import MAX_ROWS, SMALL_BYTES, TURN_SECONDS
+from modelyard_serving.coalescing import MAX_ROWS, TURN_SECONDS
 from modelyard_serving.codec import Array
 from modelyard_serving.fast_json import SMALL_ROWS
 from modelyard_serving.fast_model import FastModel
@@ -23,6 +23,7 @@ from modelyard_serving.grpc.calls import Call
 from modelyard_serving.grpc.raw import RawReader, RawWriter, Reading
 from modelyard_serving.grpc.status import BUG, Status
 from modelyard_serving.grpc_wire import inference_pb2 as wire
+from modelyard_serving.heads import SMALL_BYTES
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.protocol import InferRequest
 from modelyard_serving.receipts import Receipts
