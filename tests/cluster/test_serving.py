@@ -15,35 +15,13 @@ from support.bundles import Bundle
 from support.kube import Kube, Obj
 from support.rollout_load import Load
 from support.secret_mount import pair
+from support.stored_bundles import HARDENED, POD, WRITER, deployment, version, write
 
 pytestmark = pytest.mark.cluster
 
 NAME = "rain"
 SHAPE = ("FP32", (-1, 1))
 TAMPERED = "pvc://models/rain/tampered"
-HARDENED = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
-POD = {
-    "automountServiceAccountToken": False,
-    "securityContext": {
-        "runAsNonRoot": True,
-        "runAsUser": 65532,
-        "fsGroup": 65532,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    },
-}
-WRITER = """
-import pathlib, sys
-for place in sys.argv[1:]:
-    folder = pathlib.Path("/modelyard/store", place)
-    folder.mkdir(parents=True)
-    for file in pathlib.Path("/in").iterdir():
-        if file.is_file():
-            (folder / file.name).write_bytes(file.read_bytes())
-"""
 TAMPERER = """
 model = folder / "model.onnx"
 model.write_bytes(model.read_bytes()[:-1] + b"?")
@@ -94,37 +72,6 @@ def untrue(kube: Kube, image: str, tmp_path_factory) -> Bundle:
     )
     write(kube, image, made, "untrue", WRITER, made.uri)
     return made
-
-
-def write(kube: Kube, image: str, made: Bundle, name: str, script: str, *uris: str) -> None:
-    """Write a bundle to places of the claim."""
-    files = {f.name: base64.b64encode(f.read_bytes()).decode() for f in made.folder.iterdir()}
-    container = {
-        "name": "writer",
-        "image": image,
-        "command": ["python", "-c", script, *(bundle.split_uri(uri)[1] for uri in uris)],
-        "securityContext": HARDENED,
-        "volumeMounts": [
-            {"name": "in", "mountPath": "/in"},
-            {"name": "store", "mountPath": "/modelyard/store"},
-        ],
-    }
-    volumes = [
-        {"name": "in", "configMap": {"name": name}},
-        {"name": "store", "persistentVolumeClaim": {"claimName": "models"}},
-    ]
-    spec = POD | {"restartPolicy": "Never", "containers": [container], "volumes": volumes}
-    head = {"apiVersion": "v1", "metadata": {"name": name}}
-    kube.apply(
-        head | {"kind": "ConfigMap", "binaryData": files}, head | {"kind": "Pod", "spec": spec}
-    )
-    kube.wait("the bundle is written", lambda: has_ended(kube.get("pod", name)))
-
-
-def has_ended(pod: Obj) -> bool | None:
-    phase = pod.get("status", {}).get("phase")
-    assert phase != "Failed"
-    return phase == "Succeeded" or None
 
 
 def serving(name: str, image: str, uri: str, digest: str, replicas: int = 2) -> Obj:
@@ -291,38 +238,6 @@ def test_a_bundle_with_one_changed_byte_stays_out(kube: Kube, image: str, stored
     assert ended["exitCode"] == 1
     assert ended["message"].startswith("model.onnx has sha256:")
     assert ended["message"].endswith(digest_file(stored.folder / bundle.MODEL))
-
-
-def version(made: Bundle, training: str) -> Obj:
-    """Return version 1 of a training, as if it had made the bundle."""
-    spec = {
-        "training": training,
-        "version": 1,
-        "digest": made.digest,
-        "uri": made.uri,
-        "runKey": made.digest,
-        "run": f"{training}-{0:08x}",
-        "trigger": "Spec",
-        "verdict": "Blessed",
-        "images": {"training": "training:1"},
-    }
-    return {
-        "apiVersion": "modelyard.dev/v1alpha1",
-        "kind": "ModelVersion",
-        "metadata": {"name": f"{training}-v1"},
-        "spec": spec,
-    }
-
-
-def deployment(training: str) -> Obj:
-    """Return a ModelDeployment that follows a training."""
-    runtime = {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}}}
-    return {
-        "apiVersion": "modelyard.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": training},
-        "spec": {"model": {"training": training}, "replicas": 1, "runtime": runtime},
-    }
 
 
 def test_a_server_that_never_gets_ready_says_why_in_the_deployments_status(

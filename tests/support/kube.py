@@ -1,9 +1,11 @@
 """A namespace of a real cluster for a test: kubectl behind a few verbs, every wait bounded."""
 
 import json
+import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -99,6 +101,20 @@ class Kube:
             return status if status and holds(status) else None
 
         return self.wait(f"{kind}/{name}", look, limit)
+
+    @contextmanager
+    def port_forward(self, name: str, port: int) -> Iterator[int]:
+        """Bring a port of an object, such as `svc/rain`, to a port of this machine."""
+        command = [*self.base, "port-forward", name, f":{port}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+            try:
+                assert running.stdout is not None
+                said = running.stdout.readline()
+                found = re.search(r"127\.0\.0\.1:(\d+)", said)
+                assert found is not None, f"port-forward {name}: {said}"
+                yield int(found[1])
+            finally:
+                running.terminate()
 
     def picture(self) -> str:
         """Return what a person would look at first."""

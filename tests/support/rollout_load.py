@@ -1,5 +1,6 @@
 """A client pod that sends requests at a steady rate, and what it has seen so far."""
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from support.kube import Kube
 
-SCRIPT = Path(__file__).parent / "load_client.py"
+SUPPORT = Path(__file__).parent
 POD = "load"
 RATE = 60
 WORKERS = 6
@@ -38,26 +39,29 @@ class Seen:
 class Load:
     """One client pod."""
 
+    script = "load_client.py"
+
     def __init__(self, kube: Kube, deployment: str, features: Sequence[str]) -> None:
         self.kube, self.deployment = kube, deployment
         row = [
             {"name": name, "shape": [1, 1], "datatype": "FP32", "data": [0.5]} for name in features
         ]
-        self.body = json.dumps({"inputs": row})
+        self.url = f"http://{deployment}/v2/models/{deployment}/infer"
+        self.body = json.dumps({"inputs": row}).encode()
 
     def start(self) -> None:
         image = self.kube.list("pods", "app.kubernetes.io/component=serving")[0]["spec"][
             "containers"
         ][0]["image"]
-        url = f"http://{self.deployment}/v2/models/{self.deployment}/infer"
         self.kube.apply(
             {
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
                 "metadata": {"name": POD},
-                "data": {"client.py": SCRIPT.read_text(), "body.json": self.body},
+                "data": {"client.py": (SUPPORT / self.script).read_text()},
+                "binaryData": {"body": base64.b64encode(self.body).decode()},
             },
-            _pod(image, f"exec python3 /in/client.py {url} {RATE} {WORKERS} < /in/body.json"),
+            _pod(image, f"exec python3 /in/client.py {self.url} {RATE} {WORKERS} < /in/body"),
         )
         self.kube.wait("the client's first answers", self._answered)
 
@@ -76,6 +80,16 @@ class Load:
         pod = self.kube.get("pod", POD)
         is_running = pod.get("status", {}).get("phase") == "Running"
         return (is_running and sum(self.read().good.values()) > RATE) or None
+
+
+class GrpcLoad(Load):
+    """One client pod that makes calls over gRPC."""
+
+    script = "grpc_load_client.py"
+
+    def __init__(self, kube: Kube, deployment: str, message: bytes) -> None:
+        self.kube, self.deployment = kube, deployment
+        self.url, self.body = f"{deployment}:9000", message
 
 
 def _pod(image: str, command: str) -> dict[str, object]:
