@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from hack.terminal import Failure
 
-from bench.serving import load
+from bench.serving import load, rounds
 from bench.serving.load import Job
+from bench.serving.machine import Memory
 from bench.serving.report import Bar, Row
 from bench.serving.requests import Binary, GrpcCall, OpenInference, Probe
 from bench.serving.servers import KINDS
@@ -147,38 +148,65 @@ def batches(session: Session) -> Iterator[Row]:
         yield faster(case, RAW, pair, bar)
 
 
+COLD = "cold start to the first answer"
+PSS = "memory (PSS) after load, and scraped"
+ALONE = "memory, sharing nothing, after load, and scraped"
+
+
 def starting(session: Session) -> Iterator[Row]:
     """From the fork to the first answer, and the memory once it has done all that pods do."""
-    cold, memory = "cold start to the first answer", "memory (PSS) after load, and scraped"
-    seconds, mebibytes = start_again(session, "ours", session.options.starts)
-    yield Row(cold, "", "s", seconds, bar=Bar(0.6, at_most=True))
-    yield Row(memory, "", "MiB", mebibytes, bar=Bar(80, at_most=True))
+    ours = start_again(session, "ours", session.options.starts)
+    yield Row(COLD, "", "s", ours.seconds, bar=Bar(0.6, at_most=True))
+    yield Row(PSS, "", "MiB", ours.memory.proportional, bar=Bar(80, at_most=True))
+    yield Row(ALONE, "", "MiB", ours.memory.alone)
 
     def measure(name: str) -> Iterator[Row]:
-        their_seconds, their_mebibytes = start_again(session, name, 1)
-        title = KINDS[name].title
-        yield Row(cold, title, "s", seconds, their_seconds, their_seconds / seconds)
-        ratio = their_mebibytes / mebibytes
-        yield Row(memory, title, "MiB", mebibytes, their_mebibytes, ratio)
+        theirs = start_again(session, name, 1)
+        for case, unit, our, their in (
+            (COLD, "s", ours.seconds, theirs.seconds),
+            (PSS, "MiB", ours.memory.proportional, theirs.memory.proportional),
+            (ALONE, "MiB", ours.memory.alone, theirs.memory.alone),
+        ):
+            yield Row(case, KINDS[name].title, unit, our, their, their / our)
 
-    yield from against(session, PEERS, cold, measure)
+    yield from against(session, PEERS, COLD, measure)
 
 
-def start_again(session: Session, name: str, times: int) -> tuple[float, float]:
-    """Return the median of the seconds to the first answer, and the memory after some load."""
-    seconds, mebibytes = [], []
-    for _ in range(times):
-        server = session.new_server(name)
-        try:
-            seconds.append(session.start(server))
-            job = Job(server.kind.dialect("iris"), session.questions("iris", 1), MANY)
-            session.generator.run(job, server.port, session.options.seconds)
-            server.scrape()
-            mebibytes.append(server.mebibytes())
-        finally:
-            server.stop()
-        session.say(f"{KINDS[name].title}: started in {seconds[-1]:.2f} s")
-    return median(seconds), median(mebibytes)
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a server needs."""
+
+    seconds: float
+    """To the first answer."""
+    memory: Memory
+    """After some load."""
+
+
+def start_again(session: Session, name: str, times: int) -> Started:
+    """Return the medians of some starts."""
+    found = [start_once(session, name) for _ in range(times)]
+    return Started(
+        median(each.seconds for each in found),
+        Memory(
+            median(each.memory.proportional for each in found),
+            median(each.memory.alone for each in found),
+        ),
+    )
+
+
+def start_once(session: Session, name: str) -> Started:
+    """Start a server of its own, load it for a while, and end it."""
+    server = session.new_server(name)
+    try:
+        seconds = session.start(server)
+        job = Job(server.kind.dialect("iris"), session.questions("iris", 1), MANY)
+        session.generator.run(job, server.port, session.options.seconds)
+        server.scrape()
+        memory = server.memory()
+    finally:
+        server.stop()
+    session.say(f"{KINDS[name].title}: started in {seconds:.2f} s")
+    return Started(seconds, memory)
 
 
 def steady(session: Session) -> Iterator[Row]:
@@ -258,13 +286,35 @@ def receipts(session: Session) -> Iterator[Row]:
 
 
 def two_cores(session: Session) -> Iterator[Row]:
-    """The larger model on two cores, one of which the load shares."""
+    """What a second core is worth: to the threads of one process, and to a second process."""
     case = "binary, 1024 rows, 16 connections, two cores"
     both = frozenset({session.server_core, session.load_core})
     job = Job(Binary("forest"), session.questions("forest", 1024), SOME)
     two = session.under_load(session.server("ours", "forest", cores=both), job)
     one = session.under_load(session.server("ours", "forest"), job)
     yield faster(case, "one core", session.in_turn(case, two, one), 1.7)
+    yield from two_replicas(session)
+
+
+def two_replicas(session: Session) -> Iterator[Row]:
+    """The small model: as many connections in all, each replica's share from its own core.
+
+    A core has its replica's load to carry in both settings, so that none is idle in one of them.
+    """
+    case = "JSON, 1 row, 64 connections, two replicas on two cores"
+    cells = [replica(session, core, MANY // 2) for core in (session.server_core, session.load_core)]
+    alone = replica(session, session.server_core, MANY)
+    pair = session.in_turn(case, rounds.Together(cells), alone)
+    ours, theirs = pair.medians(per_second)
+    other = "one on one core; in both, the load shares the cores"
+    yield Row(case, other, "requests/s", ours, theirs, pair.ratio(per_second), Bar(1.7))
+
+
+def replica(session: Session, core: int, connections: int) -> rounds.UnderLoad:
+    """Return a server with the small model that shares its core with what loads it."""
+    server = session.server("ours", cores=frozenset({core}))
+    job = Job(OpenInference("iris"), session.questions("iris", 1), connections)
+    return rounds.UnderLoad(server, job, replace(session.generator, core=core))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +338,7 @@ CASES = {
     "p99": Case(steady, lambda o: 2 * o.rounds),
     "recording": Case(recording, lambda o: 2 * o.rounds, starts=1),
     "receipts": Case(receipts, lambda o: 2 * o.rounds, starts=1),
-    "cores": Case(two_cores, lambda o: 2 * o.rounds, starts=1),
+    "cores": Case(two_cores, lambda o: 4 * o.rounds, starts=3),
     "probes": Case(probes, lambda _: 3, starts=1),
 }
 """By the names that the command line takes, in the order in which they run."""

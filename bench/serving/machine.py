@@ -6,6 +6,7 @@ import os
 import platform
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from hack.terminal import Failure
@@ -70,22 +71,29 @@ def processor_seconds(pids: list[int]) -> float:
     return sum(int(fields[11]) + int(fields[12]) for fields in found) / TICKS
 
 
-def mebibytes(pids: list[int]) -> float:
-    """Return the memory of the processes as if nobody else were on the machine.
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What some processes hold, in MiB, counted in two ways."""
 
-    That is their proportional set size, which counts once what they share, except that pages of a
-    file are not divided with strangers who happen to use the same library.
-    """
-    anonymous, files = 0, Counter[str]()
+    proportional: float
+    """The kernel's PSS: a page that several processes use is divided among all of them."""
+    alone: float
+    """As if nobody else were on the machine: pages of files are not divided with strangers."""
+
+
+def memory(pids: list[int]) -> Memory:
+    """Return the memory of the processes, what they share among themselves counted once."""
+    proportional, anonymous, files = 0, 0, Counter[str]()
     for pid in pids:
         try:
             rollup = (PROC / str(pid) / "smaps_rollup").read_text()
             mappings = (PROC / str(pid) / "smaps").read_text()
         except OSError:
             continue
+        proportional += _kibibytes(rollup, "Pss")
         anonymous += _kibibytes(rollup, "Pss_Anon") + _kibibytes(rollup, "Pss_Shmem")
         files |= file_kibibytes(mappings)  # the larger count of each file
-    return (anonymous + files.total()) / 1024
+    return Memory(proportional / 1024, (anonymous + files.total()) / 1024)
 
 
 def file_kibibytes(mappings: str) -> Counter[str]:

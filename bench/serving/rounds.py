@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hack import programs
 
-from bench.serving import figures
+from bench.serving import figures, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,6 +73,31 @@ class UnderLoad:
             p99_micros=found.p99,
             slowest_micros=found.slowest,
             busy=found.busy,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Servers that are loaded at the same time, each by a generator of its own."""
+
+    cells: Sequence[UnderLoad]
+
+    def measure(self, seconds: float) -> Reading:
+        """Return what they do in all."""
+        with contextlib.ExitStack() as stack:
+            for cell in self.cells:
+                stack.callback(cell.server.pause)
+                cell.server.resume()
+            runs = [
+                cell.generator.start(cell.job, cell.server.port, seconds) for cell in self.cells
+            ]
+            for run in runs:
+                stack.callback(run.wait)
+                stack.callback(run.kill)  # where another one has failed
+            found = [load.finish(cell.job, run) for cell, run in zip(self.cells, runs, strict=True)]
+        return Reading(
+            per_second=sum(each.per_second for each in found),
+            slowest_micros=max(each.slowest for each in found),
         )
 
 

@@ -260,9 +260,9 @@ class Server:
         """Return the processor time of all its processes so far."""
         return machine.processor_seconds(self._family())
 
-    def mebibytes(self) -> float:
-        """Return the memory of all its processes (PSS)."""
-        return machine.mebibytes(self._family())
+    def memory(self) -> machine.Memory:
+        """Return the memory of all its processes."""
+        return machine.memory(self._family())
 
     def scrape(self) -> None:
         """Read what is read from it in a cluster, so that it has loaded what that needs.

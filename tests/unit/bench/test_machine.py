@@ -49,5 +49,10 @@ def test_a_family_is_a_session_with_what_it_started():
 
 def test_this_process_has_used_time_and_memory():
     assert machine.processor_seconds([os.getpid()]) > 0
-    assert machine.mebibytes([os.getpid()]) > 10
-    assert machine.mebibytes([]) == 0
+    assert machine.memory([]) == machine.Memory(0, 0)
+
+
+def test_what_is_divided_with_strangers_is_no_more_than_what_is_not():
+    found = machine.memory([os.getpid()])
+
+    assert 10 < found.proportional <= found.alone
