@@ -9,6 +9,7 @@ import csv
 import gzip
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from modelyard_training.failures import BadData, BadSpec
 FORMATS = (".csv", ".csv.gz", ".parquet")
 PIECE = 1 << 20
 HEADER_LIMIT = 1 << 20
+QUOTED_ROW = re.compile(r"(?<=columns, got )(\d+): .*")
+"""Where Arrow goes on with the row itself, which may hold what no log should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def read_columns(snapshot: Snapshot, names: tuple[str, ...], optional: tuple[str
         wanted = [name for name in dict.fromkeys((*names, *optional)) if name in present]
         table = _decode(snapshot.path, wanted)
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        what = str(error).splitlines()[0][:160]
+        what = QUOTED_ROW.sub(r"\1", str(error).splitlines()[0])[:160]
         raise BadData("DataUnreadable", f"the data cannot be decoded: {what}") from error
     if table.num_rows == 0:
         raise BadData("DataEmpty", "the data has a header but no row")

@@ -134,6 +134,8 @@ def _interleaved(parts: list[Array | list[str]]) -> Array | list[str]:
 def _elements(column: pa.Array, where: _Where, datatype: str) -> Array | list[str]:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_null(column.type):  # a column in which everything is missing has no other type
+        column = column.cast(pa.string())
     if datatype == "BYTES":
         return _texts(column, where)
     if datatype in FLOATS:

@@ -34,6 +34,15 @@ def test_a_missing_number_is_nan(datatype, cells):
     assert np.array_equal(found, [1.5, np.nan, -2.0], equal_nan=True)
 
 
+def test_a_column_in_which_everything_is_missing_needs_no_type():
+    nothing = pa.nulls(2)
+
+    assert np.isnan(read("FP32", nothing)).all()
+    assert read("BYTES", nothing) == ["", ""]
+    with pytest.raises(BadData, match="2 of 2 values are missing, which INT64 cannot express"):
+        read("INT64", nothing)
+
+
 @pytest.mark.parametrize("cells", [pa.array(["a", None, ""]), pa.array(["a", "", None])])
 def test_a_missing_category_is_empty(cells):
     assert read("BYTES", cells) == ["a", "", ""]

@@ -157,17 +157,36 @@ def test_a_file_that_is_not_what_its_name_says_ends_with_11(rain, tmp_path, name
     assert rain.refused()[:2] == (11, reason)
 
 
+@pytest.mark.parametrize("row", ["secret,2", "1,2,secret,a", "secret"])
+def test_a_row_of_another_length_is_not_quoted(rain, tmp_path, row):
+    rain.input = tmp_path / "rows.csv"
+    rain.input.write_text(f"temp,wind,station\n{row}\n")
+
+    code, reason, sentence = rain.refused()
+
+    assert (code, reason) == (11, "DataUnreadable")
+    assert sentence.endswith(f"Expected 3 columns, got {len(row.split(','))}")
+
+
 def test_no_such_input_ends_with_11(rain, tmp_path):
     rain.input = tmp_path / "nothing.parquet"
 
     assert rain.refused() == (11, "DataNotFound", f"there is no {rain.input}")
 
 
-def test_a_full_or_read_only_output_is_no_bug(rain, tmp_path):
+@pytest.mark.parametrize("below", ["", "/out"])
+def test_an_output_that_can_never_be_a_folder_ends_with_10(rain, tmp_path, below):
     blocked = tmp_path / "file"
     blocked.touch()
 
-    code, _, sentence = rain.refused("--out", str(blocked / "out"))
+    code, _, sentence = rain.refused("--out", f"{blocked}{below}")
+
+    assert code == 10
+    assert sentence.startswith(f"{blocked}{below} cannot be reached")
+
+
+def test_an_output_that_cannot_be_written_now_ends_with_20(rain):
+    code, _, sentence = rain.refused("--out", "/proc/nowhere/out")
 
     assert code == 20
-    assert sentence.startswith(f"{blocked}/out cannot be reached")
+    assert sentence.startswith("/proc/nowhere/out cannot be reached")

@@ -70,6 +70,11 @@ def test_files_that_cannot_be_read(tmp_path, content, code):
     assert failure.value.reason == code
 
 
+def test_a_row_of_another_length_is_not_quoted(tmp_path):
+    with pytest.raises(BadData, match=r"Expected 2 columns, got 1$"):
+        read(tmp_path, b"a,b\nsecret\n")
+
+
 def test_an_optional_column_may_be_absent(tmp_path):
     table = read(tmp_path, b"a,b\n1,x\n", ("a",), ("b", "c"))
 
