@@ -15,3 +15,7 @@ The path of one request:
 verified bundle into the pod, `loading` opens it, and `proof` runs it; `gate` says whether anything
 may be answered, `server` drains.
 """
+
+from modelyard_serving.deferred import defer
+
+defer("uvicorn", {"Config": "uvicorn.config", "Server": "uvicorn.server"})

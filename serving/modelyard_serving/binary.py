@@ -22,7 +22,7 @@ COPIED_BYTES = 1 << 14
 """To copy so few costs less than to find out how not to."""
 _UNSIGNED = {
     name: np.dtype(f"<u{dtype.itemsize}") for name, dtype in NUMPY_TYPES.items() if name != "BYTES"
-}
+} | {"BF16": np.dtype("<u2")}
 """By datatype: the little-endian integer of its width, which has the same bits."""
 
 

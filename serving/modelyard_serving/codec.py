@@ -11,7 +11,6 @@ from itertools import chain
 from math import prod
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -20,28 +19,45 @@ from modelyard_serving.errors import InvalidRequest
 
 Array = NDArray[Any]
 
-NUMPY_TYPES: Mapping[str, np.dtype[Any]] = {
-    "BOOL": np.dtype(np.bool_),
-    "UINT8": np.dtype(np.uint8),
-    "UINT16": np.dtype(np.uint16),
-    "UINT32": np.dtype(np.uint32),
-    "UINT64": np.dtype(np.uint64),
-    "INT8": np.dtype(np.int8),
-    "INT16": np.dtype(np.int16),
-    "INT32": np.dtype(np.int32),
-    "INT64": np.dtype(np.int64),
-    "FP16": np.dtype(np.float16),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-    "FP32": np.dtype(np.float32),
-    "FP64": np.dtype(np.float64),
-    "BYTES": np.dtype(object),
-}
+
+class _NumpyTypes(dict[str, np.dtype[Any]]):
+    """BF16 is no key, since its library costs megabytes, but can be had all the same."""
+
+    def __missing__(self, datatype: str) -> np.dtype[Any]:
+        if datatype != "BF16":
+            raise KeyError(datatype)
+        import ml_dtypes
+
+        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
+
+
+NUMPY_TYPES = _NumpyTypes(
+    {
+        "BOOL": np.dtype(np.bool_),
+        "UINT8": np.dtype(np.uint8),
+        "UINT16": np.dtype(np.uint16),
+        "UINT32": np.dtype(np.uint32),
+        "UINT64": np.dtype(np.uint64),
+        "INT8": np.dtype(np.int8),
+        "INT16": np.dtype(np.int16),
+        "INT32": np.dtype(np.int32),
+        "INT64": np.dtype(np.int64),
+        "FP16": np.dtype(np.float16),
+        "FP32": np.dtype(np.float32),
+        "FP64": np.dtype(np.float64),
+        "BYTES": np.dtype(object),
+    }
+)
+"""What numpy calls the protocol's datatypes."""
+
+DATATYPES = (*NUMPY_TYPES, "BF16")
 """The protocol's datatypes."""
 
 BINARY_ONLY = ("FP16", "BF16")
 """Those whose JSON form would not be exact."""
 
-JSON_TYPES = tuple(datatype for datatype in NUMPY_TYPES if datatype not in BINARY_ONLY)
+JSON_TYPES = tuple(datatype for datatype in DATATYPES if datatype not in BINARY_ONLY)
 
 ONNX_TYPES: Mapping[str, str] = {
     "tensor(bool)": "BOOL",

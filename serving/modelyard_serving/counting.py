@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from modelyard_core import fourier
 from modelyard_core.reference import CategoryProfile, FourierProfile, NumericProfile
 from modelyard_core.sketch import Counts
+from modelyard_serving import codec
 
 Floats = NDArray[np.float64]
 Numeric = NDArray[np.float32] | NDArray[np.float64]
@@ -27,11 +27,7 @@ Integers = NDArray[np.int64]
 LIMIT = fourier.CLIP * fourier.UNITS
 INTEGERS_FROM = 1.5 * 2.0**52
 """Added to a float64 it leaves whole numbers, which the lowest bits then hold, modulo 2⁵¹."""
-ROUNDED = {
-    "FP16": np.dtype(np.float16),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-    "FP32": np.dtype(np.float32),
-}
+ROUNDED = ("FP16", "BF16", "FP32")
 """Datatypes in which the model sees a profile's numbers rounded."""
 SINGLE = frozenset({*ROUNDED, "BOOL", "INT8", "INT16", "UINT8", "UINT16"})
 """Datatypes of which every value is a float32 exactly."""
@@ -288,7 +284,7 @@ def rounded(numbers: Sequence[float], datatype: str) -> Floats:
     [0.0999755859375]
     """
     exact = np.array(numbers, dtype=np.float64)
-    dtype = ROUNDED.get(datatype)
+    dtype = codec.NUMPY_TYPES[datatype] if datatype in ROUNDED else None
     with np.errstate(over="ignore"):  # what is too large is infinite to the model, too
         return exact if dtype is None else exact.astype(dtype).astype(np.float64)
 

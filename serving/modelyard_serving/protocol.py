@@ -250,8 +250,8 @@ def check_datatype(datatype: str, what: str) -> None:
     Raises:
         InvalidRequest: it is none.
     """
-    if datatype not in codec.NUMPY_TYPES:
-        known = ", ".join(codec.NUMPY_TYPES)
+    if datatype not in codec.DATATYPES:
+        known = ", ".join(codec.DATATYPES)
         raise InvalidRequest(f"{what}: unknown datatype {datatype!r}; known are {known}")
 
 

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from modelyard_serving import binary, codec
 from modelyard_serving.errors import InvalidRequest
 
-NUMBERS = [name for name in codec.NUMPY_TYPES if name != "BYTES"]
+NUMBERS = [name for name in codec.DATATYPES if name != "BYTES"]
 
 
 def strings(*elements: bytes) -> bytes:
@@ -100,7 +100,7 @@ def test_bytes_that_are_no_such_tensor_are_refused(datatype, shape, raw, sentenc
         binary.decode("x", datatype, shape, memoryview(raw))
 
 
-@given(st.sampled_from(sorted(codec.NUMPY_TYPES)), st.binary(max_size=24))
+@given(st.sampled_from(sorted(codec.DATATYPES)), st.binary(max_size=24))
 def test_no_bytes_whatever_break_the_decoder(datatype, raw):
     try:
         array = binary.decode("x", datatype, (1, 2), raw)
