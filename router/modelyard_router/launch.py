@@ -21,6 +21,7 @@ def bootstrap(settings: Settings) -> str:
         xds=settings.xds,
         http_port=settings.http_port,
         grpc_port=settings.grpc_port,
+        connection_seconds=f"{settings.connection_seconds:g}s",
         admin_port=settings.admin_port,
         latency_edges_ms=", ".join(map(str, LATENCY_EDGES_MS)),
     )

@@ -24,6 +24,8 @@ class Settings:
     """Ports of the serving pods."""
     concurrency: int = 2
     """Worker threads of Envoy."""
+    connection_seconds: float = 600.0
+    """How long clients keep a connection: then they are asked to come again, to whichever router."""
     warm_seconds: float = 1.0
     """How long one try waits for addresses before the state says so."""
     minimum_drain_seconds: float = 8.0

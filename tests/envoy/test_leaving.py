@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 from grpc import StatusCode
 
@@ -64,6 +65,24 @@ def test_a_leaving_router_sends_grpc_clients_away_after_their_calls(router, call
 
     assert before[0] == after[0] == StatusCode.OK
     assert (left[0].idle, left[0].counted) == (True, True)
+
+
+def test_clients_come_again_from_time_to_time_and_lose_nothing(router, callees):
+    router.kill_envoy()
+    router.settings = replace(router.settings, connection_seconds=0.5)
+    router.start_envoy()
+    router.apply(table(1))
+    connection, ends = router.client(), set()
+
+    with channel(router) as opened:
+
+        def asked():
+            ends.update((router.ask(connection)[0], call(opened)[0]))
+            return router.connections() >= 8
+
+        eventually(asked)
+
+    assert ends == {200, StatusCode.OK}
 
 
 def test_the_agents_process_serves_and_ends_on_sigterm(tmp_path):

@@ -258,6 +258,10 @@ class Router:
 
     # -- its clients --
 
+    def connections(self) -> int:
+        """Return how many connections clients have made."""
+        return sum(self.envoy._values(r"^http\.ingress\.downstream_cx_total$").values())
+
     def client(self, timeout=PATIENCE) -> HTTPConnection:
         """Return a keep-alive connection that ends with the router."""
         connection = HTTPConnection("127.0.0.1", self.settings.http_port, timeout=timeout)
