@@ -1,9 +1,11 @@
 """Rows in S3 and predictions to S3, against a real server."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -11,11 +13,14 @@ import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
+import yaml
 from hack import programs
 
-from support import ports, s3, scoring
+from support import bundles, ports, s3, scoring
 
 pytestmark = pytest.mark.slow
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "scoring" / "job-s3.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +109,34 @@ def test_a_process_that_is_killed_leaves_nothing_that_looks_finished(rain, in_s3
     assert rain.run() == 0
     assert rain.said()["rows"] == 1000
     assert read(server, in_s3).num_rows == 1000
+
+
+def test_the_job_of_the_example_does_its_work(rain_rows, server, tmp_path):
+    """Its arguments, and no variables but those that its Secret has."""
+    made = bundles.in_store(tmp_path / "store")
+    job = EXAMPLE.read_text().replace("${MODEL}", made.uri).replace("${BUCKET}", "lake")
+    (container,) = yaml.safe_load(job)["spec"]["template"]["spec"]["containers"]
+    server.files().create_dir("lake")
+    with server.files().open_output_stream("lake/rows.parquet") as stream:
+        pa.parquet.write_table(rain_rows.rename_columns({"id": "day"}), stream)
+    secret = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL")
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "modelyard_serving.score", *container["args"]),
+            *("--store", str(tmp_path / "store"), "--termination-log", os.devnull),
+        ],
+        env={name: server.environment()[name] for name in secret},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == 1000
+    made = pa.dataset.dataset("lake/predictions/rain", format="parquet", filesystem=server.files())
+    assert made.schema.names == ["day", "label", "probabilities"]
 
 
 def test_a_wrong_secret_ends_with_10(rain, in_s3, server, monkeypatch):
