@@ -167,12 +167,13 @@ class Coalescer:
         except ModelyardError:
             return False
         times.append(perf_counter())
-        pieces = model.writer.rows(rows, arrays)
-        if pieces is None:
+        columns = model.writer.columns(rows, arrays)
+        if columns is None:
             return False
-        ids = [entry[4] or request.id for entry, request in zip(group, requests, strict=True)]
+        own_ids = [request.id for request in requests]
+        ids = [entry[4] or own_id for entry, own_id in zip(group, own_ids, strict=True)]
         scores = arrays[model.score]
-        bodies = model.writer.answers(requests, counts, pieces)
+        bodies = model.writer.answers(own_ids, counts, columns)
         _write(group, bodies, self._receipts(model, ids, counts, scores, bodies))
         times.append(perf_counter())
         roles = _roles(group)

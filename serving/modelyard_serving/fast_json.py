@@ -5,7 +5,8 @@ A reader here knows the one form that nearly all requests have, and returns None
 take, it takes as they do, to the bit.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from math import prod
 from typing import Any, Literal
@@ -23,6 +24,7 @@ _INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UI
 _ELEMENTS: Mapping[str, type] = {
     "BOOL": bool, "BYTES": str, "FP32": float, "FP64": float, **dict.fromkeys(_INTEGERS, int),
 }  # fmt: skip
+_PACKED: Mapping[str, str] = {"FP32": "f", "FP64": "d"}
 SMALL_ROWS = 8
 """Rows of a request that shares a run, at most."""
 REQUEST_KEYS = ({"inputs"}, {"inputs", "id"})
@@ -80,12 +82,14 @@ class Columns:
 
 def _array(spec: InputSpec, flat: list[Any]) -> Array | None:
     datatype = spec.tensor.datatype
+    dtype = codec.NUMPY_TYPES[datatype]
+    letter = _PACKED.get(datatype)
     try:
-        with np.errstate(over="ignore"):
-            array = np.array(flat, dtype=codec.NUMPY_TYPES[datatype])
+        if letter is None:
+            array = np.array(flat, dtype=dtype)
+        else:  # in one pass, that tells what is too large
+            array = np.frombuffer(struct.pack(f"={len(flat)}{letter}", *flat), dtype)
     except OverflowError:
-        return None
-    if datatype == "FP32" and np.isinf(array).any():
         return None
     return array.reshape(-1, *spec.tensor.shape[1:])
 
@@ -196,10 +200,44 @@ class RowWriter:
         )
         self._outputs = outputs
         self._tails: list[tuple[int, ...]] = []
-        self._templates: dict[int, tuple[bytes, bytes]] = {}
+        self._templates: dict[int, bytes] = {}
 
-    def template(self, rows: int) -> tuple[bytes, bytes]:
-        """Return the form of an answer of so many rows: without an id, and with one before all."""
+    def columns(self, rows: int, arrays: Sequence[Array]) -> list[list[bytes]] | None:
+        """Return, for each output, the elements of each row; None if one has no such form."""
+        tails = [array.shape[1:] for array in arrays]
+        if tails != self._tails:
+            self._tails = tails
+            self._templates.clear()
+        columns = []
+        for (_, datatype), array in zip(self._outputs, arrays, strict=True):
+            found = _pieces(datatype, array) if array.ndim and len(array) == rows else None
+            if found is None:
+                return None
+            columns.append(found)
+        return columns
+
+    def answers(
+        self,
+        request_ids: Sequence[str | None],
+        counts: Sequence[int],
+        columns: Sequence[Sequence[bytes]],
+    ) -> list[bytes]:
+        """Return the answer of each request; `counts` are the rows of each, `columns` of all."""
+        dumps = orjson.dumps
+        names = [b"" if name is None else b'"id":' + dumps(name) + b"," for name in request_ids]
+        if len(columns[0]) == len(names):  # one row each
+            return list(map(self._template(1).__mod__, zip(names, *columns, strict=True)))
+        answers = []
+        begin = 0
+        for name, count in zip(names, counts, strict=True):
+            end = begin + count
+            elements = (b",".join(column[begin:end]) for column in columns)
+            answers.append(self._template(count) % (name, *elements))
+            begin = end
+        return answers
+
+    def _template(self, rows: int) -> bytes:
+        """Return the form of an answer of so many rows; an id with its key comes first."""
         found = self._templates.get(rows)
         if found is None:
             tensors = b",".join(
@@ -207,43 +245,8 @@ class RowWriter:
                 % (_literal(name), datatype.encode(), orjson.dumps((rows, *tail)))
                 for (name, datatype), tail in zip(self._outputs, self._tails, strict=True)
             )
-            outputs = b'"outputs":[%b]}' % tensors
-            found = (self._head + outputs, self._head + b'"id":%b,' + outputs)
-            self._templates[rows] = found
+            found = self._templates[rows] = self._head + b'%%b"outputs":[%b]}' % tensors
         return found
-
-    def rows(self, rows: int, arrays: Sequence[Array]) -> list[tuple[bytes, ...]] | None:
-        """Return, for each row, its elements of each output; None if an output has no such form."""
-        tails = [array.shape[1:] for array in arrays]
-        if tails != self._tails:
-            self._tails = tails
-            self._templates.clear()
-        pieces = []
-        for (_, datatype), array in zip(self._outputs, arrays, strict=True):
-            found = _pieces(datatype, array) if array.ndim and len(array) == rows else None
-            if found is None:
-                return None
-            pieces.append(found)
-        return list(zip(*pieces, strict=True))
-
-    def answers(
-        self, requests: Sequence[Any], counts: Sequence[int], pieces: Sequence[tuple[bytes, ...]]
-    ) -> list[bytes]:
-        """Return the answer of each request; `counts` are the rows of each, `pieces` of `rows`."""
-        bodies = []
-        at = 0
-        plain, with_id = one, one_with_id = self.template(1)
-        for request, rows in zip(requests, counts, strict=True):
-            row = pieces[at]
-            if rows > 1:
-                row = join_rows(pieces[at : at + rows])
-                plain, with_id = self.template(rows)
-            else:
-                plain, with_id = one, one_with_id
-            at += rows
-            name = request.id
-            bodies.append(plain % row if name is None else with_id % (orjson.dumps(name), *row))
-        return bodies
 
 
 def _literal(text: str) -> bytes:
@@ -269,8 +272,3 @@ def _pieces(datatype: str, array: Array) -> list[bytes] | None:
         return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
     except (TypeError, ValueError):
         return None
-
-
-def join_rows(rows: Iterable[tuple[bytes, ...]]) -> tuple[bytes, ...]:
-    """Return the elements of several rows, output by output."""
-    return tuple(map(b",".join, zip(*rows, strict=True)))

@@ -4,7 +4,8 @@ from modelyard_core import headers
 from modelyard_serving import http_errors, packing, protocol
 from modelyard_serving.errors import NotReady
 
-_PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\ncontent-type: application/json\r\n%b\r\n%b"
+_PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\ncontent-type: application/json\r\n"
+_SIGNED = _PLAIN + headers.RECEIPT.encode() + b": %b\r\n\r\n%b"
 _ANY = b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\ncontent-type: %b\r\n%b\r\n%b"
 _RECEIPT = headers.RECEIPT.encode() + b": %b\r\n"
 _TOO_EARLY = (
@@ -14,13 +15,19 @@ _TOO_EARLY = (
 _KEEP_PLAIN_BELOW = packing.WORTH_PACKING_BYTES
 
 
+_PLAIN_HEADS = tuple(_PLAIN % length + b"\r\n" for length in range(_KEEP_PLAIN_BELOW))
+"""By the length of the body."""
+
+
 def json(body: bytes, encoding: str = "", receipt: bytes = b"") -> bytes:
     """Return the answer with a JSON body; `encoding` is how the client likes a large one packed.
 
     `receipt` is the answer's receipt, if it has one.
     """
     if len(body) < _KEEP_PLAIN_BELOW:
-        return _PLAIN % (len(body), receipt and _RECEIPT % receipt, body)
+        if receipt:
+            return _SIGNED % (len(body), receipt, body)
+        return _PLAIN_HEADS[len(body)] + body
     return answer(protocol.Answer(body), encoding, receipt)
 
 

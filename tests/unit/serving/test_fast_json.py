@@ -4,7 +4,6 @@ import json
 
 import msgspec
 import numpy as np
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +13,7 @@ from modelyard_serving import codec, protocol
 from modelyard_serving.contract import Contract, InputSpec
 from modelyard_serving.errors import InvalidRequest, TooLarge
 from modelyard_serving.fast_binary import BinaryReader
-from modelyard_serving.fast_json import Columns, LargeReader, RowWriter, join_rows, small_reader
+from modelyard_serving.fast_json import Columns, LargeReader, RowWriter, small_reader
 from modelyard_serving.protocol import OutputTensor
 
 
@@ -227,20 +226,20 @@ ARRAYS = {
 def test_answers_are_written_as_the_protocol_writes_them(datatype, array, request_id):
     writer = RowWriter('ra"%d', "1", [("y%", datatype), ("z", "INT64")])
     second = np.array([7, 8, 9])
-    pieces = writer.rows(3, [array, second])
+    columns = writer.columns(3, [array, second])
 
-    for begin, end in ((0, 1), (1, 3), (0, 3)):
-        tensors = [
-            OutputTensor(
-                name, kind, each[begin:end].shape, codec.encode(name, kind, each[begin:end])
-            )
-            for name, kind, each in (("y%", datatype, array), ("z", "INT64", second))
-        ]
-        plain, with_id = writer.template(end - begin)
-        row = join_rows(pieces[begin:end])
-        ours = plain % row if request_id is None else with_id % (orjson.dumps(request_id), *row)
-
-        assert ours == protocol.render('ra"%d', "1", request_id, tensors).body
+    for counts in ((1, 1, 1), (1, 2), (3,)):
+        ours = writer.answers([request_id] * len(counts), counts, columns)
+        end = 0
+        for answer, count in zip(ours, counts, strict=True):
+            begin, end = end, end + count
+            tensors = [
+                OutputTensor(
+                    name, kind, each[begin:end].shape, codec.encode(name, kind, each[begin:end])
+                )
+                for name, kind, each in (("y%", datatype, array), ("z", "INT64", second))
+            ]
+            assert answer == protocol.render('ra"%d', "1", request_id, tensors).body
 
 
 @pytest.mark.parametrize(
@@ -256,7 +255,7 @@ def test_answers_are_written_as_the_protocol_writes_them(datatype, array, reques
     ],
 )
 def test_what_has_no_such_form_is_left_to_the_protocol(datatype, array):
-    assert RowWriter("rain", "1", [("y", datatype)]).rows(3, [array]) is None
+    assert RowWriter("rain", "1", [("y", datatype)]).columns(3, [array]) is None
 
 
 def test_a_repeated_json_part_is_read_once_and_means_the_same():
