@@ -16,6 +16,12 @@ verified bundle into the pod, `loading` opens it, and `proof` runs it; `gate` sa
 may be answered, `server` drains.
 """
 
+import os
+
 from modelyard_serving.deferred import defer
+
+# The products here are small.  Threads of numpy's, one for each processor of the node, would wait
+# for each other in a pod that may use few of them, and the event loop for all of them.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - told to numpy, not read
 
 defer("uvicorn", {"Config": "uvicorn.config", "Server": "uvicorn.server"})

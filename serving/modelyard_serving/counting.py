@@ -35,6 +35,8 @@ COMPARED = 64
 """Thresholds of a column whose values are compared with all of them; with more they are searched."""
 BLOCK_BYTES = 1 << 19
 """Results of comparisons that are made before they are added up, a byte each: the cache holds them."""
+BUFFER = 16
+"""Elements of numpy's: into a larger one it first writes a column's number once for each value."""
 LANES = 8
 """Bytes of a word; each may count to 255."""
 MOST_BLOCK_ROWS = LANES * 255
@@ -145,9 +147,9 @@ class Ruler:
 
     def standardise(self, values: Numeric) -> Floats:
         """Return z · UNITS of the summed columns in whole numbers; 0, the mean, for what is missing."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            found: Floats = np.subtract(values[self._summed], self._mean, dtype=np.float64)
-            found *= self._per_unit
+        found: Floats = values[self._summed].astype(np.float64)
+        found -= self._mean
+        found *= self._per_unit
         np.rint(found, out=found)
         np.minimum(found, LIMIT, out=found)
         np.maximum(found, -LIMIT, out=found)
@@ -222,11 +224,12 @@ class Numbers:
 
     def add(self, values: Numeric) -> None:
         """Count rows; `values` is [columns, rows]."""
-        ruler = self._ruler
         self._rows += values.shape[1]
-        self._reached += ruler.reached(values)
-        if ruler.summed:
-            self._add_sums(ruler.standardise(values))
+        with np.errstate(over="ignore", invalid="ignore"):  # which restores the buffer, too
+            np.setbufsize(BUFFER)
+            self._reached += self._ruler.reached(values)
+            if self._ruler.summed:
+                self._add_sums(self._ruler.standardise(values))
 
     def _add_sums(self, standardised: Floats) -> None:
         # Whole numbers whose sum stays below 2⁵³ are added exactly in float64.

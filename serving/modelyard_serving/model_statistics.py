@@ -6,7 +6,6 @@ Everything is added up on the event loop's thread, and only what is measured is 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import pairwise
 from typing import Any
 
 from modelyard_serving import clock
@@ -83,10 +82,11 @@ class Statistics:
 
         `times` are the moments at which the stages after the queue begin, and the end.
         """
-        size = len(starts)
-        waited = size * times[0] - sum(starts)
-        spent = (waited, *(size * (after - before) for before, after in pairwise(times)))
-        self.answered(size, rows, sum(spent), spent)
+        size, began = len(starts), sum(starts)
+        read, run, write, end = times
+        waited = size * read - began
+        spent = (waited, size * (run - read), size * (write - run), size * (end - write))
+        self.answered(size, rows, size * end - began, spent)
 
     def failed(self, seconds: float) -> None:
         """Count one request that got an error."""

@@ -122,7 +122,7 @@ class Recorder:
             {columns.score.name: (profile.prediction, columns.score.datatype)}, None
         )
         self._left_out = {tensor.name for tensor in signature.inputs} - columns.inputs
-        rows = PIECE_VALUES // (len(columns.numbers) + 1)
+        rows = PIECE_VALUES // (len(columns.numbers) + 1) // FEWEST_ROWS * FEWEST_ROWS
         self._piece_rows = min(MOST_ROWS, max(FEWEST_ROWS, rows))
         self._most_rows = MAX_WAITING_BYTES // (columns.row_bytes + REQUEST_BYTES)
 

@@ -1,7 +1,10 @@
 """Rows over a profile's bins, against the definition in plain numbers."""
 
 import dataclasses
+import json
 import math
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import ml_dtypes
@@ -212,3 +215,15 @@ def test_a_column_that_is_nowhere_is_refused(column, tensor, sentence):
 def test_a_score_that_is_text_is_refused():
     with pytest.raises(Unservable, match="score 'y' is text"):
         a_recorder((), (), [("x", "FP32", (-1, 1))], score=("y", "BYTES", (-1,)))
+
+
+@pytest.mark.slow
+def test_products_need_no_other_thread():
+    program = (
+        "import modelyard_serving.counting, threadpoolctl, json;"
+        "print(json.dumps(threadpoolctl.threadpool_info()))"
+    )
+
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+    assert {pool["num_threads"] for pool in json.loads(told.stdout)} == {1}
