@@ -131,6 +131,9 @@ class Coalescer:
 
     def _answer_some(self, model: FastModel, waiting: Sequence[Entry], begin: int) -> int:
         """Answer one entry or several from a place on; return the place of the next."""
+        if not waiting[begin][3].is_small:
+            self._answer_alone(model, waiting[begin])
+            return begin + 1
         most = _rows_in_time(model)
         entries = most if self._together and model.joins else min(most, 1)
         candidates = waiting[begin : begin + entries]
