@@ -20,6 +20,7 @@ NEEDLESS = {
     "numpy.testing",
     "onnx",
     "opentelemetry",
+    "prometheus_client",
     "pydantic",
     "uvicorn.main",
 }
