@@ -27,6 +27,8 @@ _ELEMENTS: Mapping[str, type] = {
 _PACKED: Mapping[str, str] = {"FP32": "f", "FP64": "d"}
 SMALL_ROWS = 8
 """Rows of a request that shares a run, at most."""
+NOT_FINITE = b"null"
+"""What is written for a float that JSON has no form for."""
 REQUEST_KEYS = ({"inputs"}, {"inputs", "id"})
 TENSOR_KEYS = ["data", "datatype", "name", "shape"]
 
@@ -268,17 +270,15 @@ def _pieces(datatype: str, array: Array) -> list[bytes] | None:
     """Return the elements of each row as JSON, without brackets."""
     if datatype in codec.BINARY_ONLY or not array.size:
         return None
-    if datatype in codec.FLOATS and not np.isfinite(array).all():
-        return None
     flat = np.ascontiguousarray(array).reshape(len(array), -1)
     try:
         if datatype == "BYTES":
             return [orjson.dumps(row)[1:-1] for row in flat.tolist()]
-        if flat.shape[1] == 1:
-            return orjson.dumps(flat.reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(
-                b","
-            )
-        # One call for all rows; numbers hold no bracket.
-        return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
+        # One call for all rows; numbers hold neither brackets nor commas.
+        is_one = flat.shape[1] == 1
+        written = orjson.dumps(flat[:, 0] if is_one else flat, option=orjson.OPT_SERIALIZE_NUMPY)
     except (TypeError, ValueError):
         return None
+    if datatype in codec.FLOATS and NOT_FINITE in written:
+        return None
+    return written[1:-1].split(b",") if is_one else written[2:-2].split(b"],[")

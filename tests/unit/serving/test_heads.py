@@ -232,3 +232,24 @@ def test_no_mutation_is_taken_for_what_the_parser_reads_otherwise(fields, change
     names = [name for name, _ in heard.fields]
     assert len(names) == len(set(names))
     assert not {b"transfer-encoding", b"expect", b"upgrade"} & set(names)
+
+
+VALUES = st.sampled_from(
+    [b"abcdefgh", b"ijklmnop", b"a\r\nx: yz", b"a b c de", b"\0\0\0\0\0\0\0\0", b"h\xff345678"]
+)
+LINES = st.sampled_from(
+    [b"x-request-id: %b", b"X-Request-Id: %b", b"traceparent:  %b", b"x-another-id: %b"]
+)
+LEARNT = heads()
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(LINES, VALUES), max_size=3), st.permutations(PLAIN))
+def test_what_was_learnt_from_others_changes_no_reading(own, plain):
+    """Heads of one length, so that the places of values in one are looked at in the next."""
+    lines = [line % value for line, value in own]
+    lines.insert(len(lines) // 2, plain[0].encode())
+    data = b"\r\n".join((LINE.encode(), *lines, plain[1].encode())) + b"\r\n\r\n"
+    whole = data[: data.find(b"\r\n\r\n") + 4]
+
+    assert LEARNT.find(whole) == heads().find(whole)
