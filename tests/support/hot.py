@@ -15,8 +15,6 @@ from modelyard_serving.metrics import Metrics
 from support import http_wire, serving
 from support.bundles import Bundle
 
-MAX_TURNS = 2000
-
 
 class Wire(asyncio.Transport):
     """The client's end of a connection: what was written to it, and whether it reads."""
@@ -111,19 +109,22 @@ class Server:
 
     async def answers(self, connection, at_least: int) -> list[http_wire.Answer]:
         """Return all answers of a connection once there are so many, and no more are being made."""
-        for _ in range(MAX_TURNS):
-            await asyncio.sleep(0)
-            cycle = connection.cycle
-            busy = cycle is not None and not cycle.response_complete
-            count = connection.transport.written.count(b"HTTP/1.1 ")
-            if connection.transport.is_closing() or (count >= at_least and not busy):
-                break
+        async with asyncio.timeout(serving.PATIENCE_SECONDS):
+            while not _has_answered(connection, at_least):  # noqa: ASYNC110 (turn by turn)
+                await asyncio.sleep(0)
         await asyncio.sleep(0)
         return http_wire.answers(bytes(connection.transport.written))
 
     def close(self) -> None:
         """End the threads."""
         self.inference.workers.close()
+
+
+def _has_answered(connection: hot_path.HotProtocol, at_least: int) -> bool:
+    cycle = connection.cycle
+    busy = cycle is not None and not cycle.response_complete
+    count = connection.transport.written.count(b"HTTP/1.1 ")
+    return connection.transport.is_closing() or (count >= at_least and not busy)
 
 
 @asynccontextmanager

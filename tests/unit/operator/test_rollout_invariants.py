@@ -165,6 +165,7 @@ def test_a_crash_after_any_write_changes_no_end(steps, cuts, kind):
     assert sorted(names) == sorted([world.status["stable"]["revision"], "rain-router"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", range(9))
 @pytest.mark.parametrize("moment", ["start", "abort", "promote", "drain"])
 def test_every_write_of_every_path_may_be_the_last_one(moment, cut):

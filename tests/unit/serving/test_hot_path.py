@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from onnx import TensorProto, helper
 
 from modelyard_core.roles import Role
@@ -26,6 +27,13 @@ def fast_counts(server) -> tuple[int, int]:
 
 @pytest.fixture
 async def server(rain_bundle):
+    async with hot.hot(rain_bundle, max_rows=64, max_body_bytes=64 * 1024) as served:
+        yield served
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(rain_bundle):
+    """One server, for tests that look at nothing but answers."""
     async with hot.hot(rain_bundle, max_rows=64, max_body_bytes=64 * 1024) as served:
         yield served
 
@@ -93,11 +101,12 @@ FIELDS = {
 }
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("fields", FIELDS.values(), ids=FIELDS)
 @pytest.mark.parametrize("content", ALL.values(), ids=ALL)
-async def test_both_ways_give_the_same_answer_to_the_byte(server, content, fields):
-    (slow,) = await server.converse(hot.chunked(content, *fields))
-    (fast,) = await server.converse(request(content, *fields))
+async def test_both_ways_give_the_same_answer_to_the_byte(shared, content, fields):
+    (slow,) = await shared.converse(hot.chunked(content, *fields))
+    (fast,) = await shared.converse(request(content, *fields))
 
     assert fast == slow
 

@@ -334,6 +334,7 @@ INDEXED = st.integers(0x80, 0xFF).map(lambda n: bytes((n,)))
 PIECES = st.lists(PLAIN | NAMED | INDEXED | st.binary(max_size=6), max_size=8).map(b"".join)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=500)
 @given(st.lists(PIECES, min_size=1, max_size=4))
 def test_blocks_are_read_as_the_library_reads_them(pieces):
@@ -410,6 +411,7 @@ FRAMES = (
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=400)
 @given(st.lists(FRAMES, max_size=40), st.integers(1, 64))
 def test_no_bytes_break_the_server_or_stay_in_it(pieces, cut):

@@ -104,6 +104,7 @@ def prove(name, kind, number, encode, max_categories=5):
     return fitted, model, parity.prove(fitted, model, content, training, holdout, ParityGate())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind", "number", "encode"), list(cells()))
 def test_the_exported_model_answers_the_same(name, kind, number, encode):
     fitted, model, proof = prove(name, kind, number, encode)

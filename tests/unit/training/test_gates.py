@@ -156,6 +156,7 @@ def test_a_laxer_bound_never_turns_a_pass_into_a_failure(strict, lax, seed):
     assert not (strictly is P and laxly is F)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1000))
 def test_a_model_is_never_worse_than_itself(seed):
