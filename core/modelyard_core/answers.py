@@ -5,10 +5,10 @@ request keep the same ones.  A busy process keeps fewer: those with a smaller `l
 those of every less busy one.
 """
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from zlib import crc32
 
 from modelyard_core.roles import Role
 
@@ -17,6 +17,9 @@ ID_LENGTH = 128
 SCORES = 16
 """Rows of a request whose scores are kept."""
 HASHES = 1 << 32
+"""An id's hash lies below, and is the same in every process."""
+FACTOR = 0x9E3779B1
+"""It is odd, so different hashes stay different; alone, a CRC of counted ids is lumpy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +54,6 @@ class Answers:
     answers: tuple[Answered, ...]
 
 
-def hash_of(request_id: str) -> int:
-    """Return where an id lies between 0 and HASHES: the same in every process.
-
-    >>> hash_of("r-1") < HASHES
-    True
-    """
-    # The factor is odd, so different hashes stay different; alone, a CRC of counted ids is lumpy.
-    return zlib.crc32(request_id.encode("utf-8", "replace")) * 0x9E3779B1 % HASHES
-
-
 def chosen(ids: Sequence[str | None], level: int) -> list[int]:
     """Return the places of the requests that a process keeps which keeps one of 2^level.
 
@@ -68,13 +61,16 @@ def chosen(ids: Sequence[str | None], level: int) -> list[int]:
     [0, 2]
     """
     limit = HASHES >> level
-    # Most are turned down by their hash, so that comes first.
+    # Most are turned down by their hash, so it comes before the rest.
     return [
         place
         for place, each in enumerate(ids)
-        if each is not None and hash_of(each) < limit and _is_plain(each)
+        if each is not None
+        and each.isascii()
+        and crc32(each.encode()) * FACTOR % HASHES < limit
+        and _is_plain(each)
     ]
 
 
 def _is_plain(request_id: str) -> bool:
-    return 0 < len(request_id) <= ID_LENGTH and request_id.isascii() and request_id.isprintable()
+    return 0 < len(request_id) <= ID_LENGTH and request_id.isprintable()

@@ -30,6 +30,8 @@ PIECE_VALUES = 1 << 14
 """Values that are counted at once, as long as that makes no more and no fewer rows than these:"""
 FEWEST_ROWS = 64
 MOST_ROWS = 1024
+REQUEST_ROWS = 8
+"""To put the arrays of requests together takes as long for each as to count about so many rows."""
 MAX_WAITING_BYTES = 32 << 20
 """What may wait, about; beyond it counting does not wait for its turn."""
 REQUEST_BYTES = 512
@@ -198,7 +200,7 @@ class Recorder:
                 entry, rest = entry.split(room)
                 self._waiting.appendleft(rest)
             taken.append(entry)
-            room -= entry.rows or 1
+            room -= max(entry.rows, REQUEST_ROWS)
             self._waiting_rows -= entry.rows or 1
         return taken
 
