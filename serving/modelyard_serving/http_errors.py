@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 JSON = "application/json"
+MAX_SENTENCE = 1000
+"""Characters."""
 
 STATUS: dict[type[ModelyardError], int] = {
     InvalidRequest: 400,
@@ -33,7 +35,9 @@ STATUS: dict[type[ModelyardError], int] = {
 
 
 def body(sentence: str) -> bytes:
-    """Return the body of every error answer."""
+    """Return the body of every error answer; what a sentence quotes may be long, it is not."""
+    if len(sentence) > MAX_SENTENCE:
+        sentence = sentence[: MAX_SENTENCE - 1] + "…"
     return orjson.dumps({"error": sentence})
 
 

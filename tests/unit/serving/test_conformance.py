@@ -134,6 +134,13 @@ async def test_bytes_that_are_no_request_are_refused(rain, body, sentence):
     check_error(await rain.http.post(INFER, content=body), 400, sentence)
 
 
+@pytest.mark.parametrize("changes", [{"name": "\1" * 10_000}, {"shape": [1] * 10_000}])
+async def test_a_sentence_is_short_whatever_it_quotes(rain, changes):
+    answer = await rain.http.post(INFER, json=changed(0, **changes))
+
+    check_error(answer, 400, "^.{999}…$")
+
+
 async def test_a_request_is_answered_in_full(rain):
     answer = await rain.infer(*rows([0.0, 2.0], station=["north", "west"]), id="r-1")
 
