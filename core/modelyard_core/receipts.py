@@ -12,10 +12,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from json.encoder import encode_basestring as _quoted
 
 from modelyard_core import codec
 from modelyard_core.canonical import canonical_json
@@ -82,12 +82,7 @@ class Signer:
         self.version_of = model, version, digest
         self._mac = hmac.new(key, digestmod="sha256")
         self._begin = f"{SCHEME}.{key_name(key)}.".encode()
-        # Canonical JSON; what is the same in every receipt is written once.
-        constants = (_ESCAPED(text).replace("%", "%%") for text in (digest, model, version))
-        self._form = (
-            '{{"at":"%s",%s"content":"%s","digest":{},"id":%s,"model":{},"rows":%d,'
-            '"scores":[%s],"version":{}}}'
-        ).format(*constants)
+        self._digest, self._model, self._version = map(_quoted, (digest, model, version))
 
     def sign(
         self,
@@ -102,21 +97,17 @@ class Signer:
 
         `scores` are finite; `content` is what the digest of the answer is made of.
         """
-        payload = self._form % (
-            at,
-            "" if classes is None else f'"classes":[{",".join(map(str, classes))}],',
-            digest_of(content),
-            _ESCAPED(request_id),
-            rows,
-            ",".join(["null" if score is None else repr(score) for score in scores]),
+        won = "" if classes is None else f'"classes":[{",".join(map(str, classes))}],'
+        numbers = ",".join(["null" if score is None else repr(score) for score in scores])
+        payload = (  # canonical JSON
+            f'{{"at":"{at}",{won}"content":"{digest_of(content)}","digest":{self._digest},'
+            f'"id":{_quoted(request_id)},"model":{self._model},"rows":{rows},'
+            f'"scores":[{numbers}],"version":{self._version}}}'
         )
         signed = self._begin + _to_bytes(payload.encode())
         mac = self._mac.copy()
         mac.update(signed)
         return signed + b"." + _to_bytes(mac.digest())
-
-
-_ESCAPED = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def verify(text: str, keys: Iterable[bytes], content: bytes | None = None) -> Receipt:
