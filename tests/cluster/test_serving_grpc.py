@@ -151,3 +151,19 @@ def test_routers_may_be_replaced_while_clients_call(kube: Kube, load: GrpcLoad):
     seen = load.read() - before
 
     assert seen.failures == 0, seen
+
+
+def test_a_serving_pod_may_leave_while_clients_call(kube: Kube, load: GrpcLoad):
+    before = load.read()
+    revision = kube.status("mdeploy", NAME)["stable"]["revision"]
+    labels = f"modelyard.dev/revision={revision}"
+    kube.run("patch", "mdeploy", NAME, "--type=merge", "-p", '{"spec": {"replicas": 2}}')
+    kube.wait_status("mdeploy", NAME, lambda s: s.get("ready") == "2/2")
+    leaving = kube.list("pods", labels)[0]["metadata"]["name"]
+
+    kube.run("delete", "pod", leaving, "--wait=false")
+    kube.wait("the pod is gone", lambda: not kube.get("pod", leaving) or None)
+    load.wait_for_more(100)
+    seen = load.read() - before
+
+    assert seen.failures == 0, seen

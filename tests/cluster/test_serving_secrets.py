@@ -10,6 +10,7 @@ from hack import caches
 from modelyard_core import receipts
 from modelyard_serving.grpc_wire import inference_pb2 as wire
 from support import bundles, onnx_models
+from support.bundles import Bundle
 from support.kube import Kube, Obj
 from support.stored_bundles import WRITER, deployment, version, write
 
@@ -42,7 +43,9 @@ def secret(name: str, **entries: bytes) -> Obj:
 
 
 def serving_pod(kube: Kube) -> Obj:
-    (pod,) = kube.list("pods", "app.kubernetes.io/component=serving")
+    (pod,) = kube.list(
+        "pods", f"modelyard.dev/deployment={NAME},app.kubernetes.io/component=serving"
+    )
     return pod
 
 
@@ -70,8 +73,8 @@ def call(kube: Kube, key: str) -> grpc.StatusCode:
 
 
 @pytest.fixture(scope="module")
-def waiting(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Obj:
-    """The status of a deployment whose Secrets are not there."""
+def stored(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle in the claim."""
     made = bundles.in_store(
         tmp_path_factory.mktemp("store"),
         model=onnx_models.echo(*SHAPE),
@@ -80,7 +83,13 @@ def waiting(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Obj:
     )
     image = json.loads(caches.image_list().read_text())["serving"]
     write(kube, image, made, "bundle", WRITER, made.uri)
-    kube.apply(version(made, NAME), deployment(NAME, **SECRETS))
+    return made
+
+
+@pytest.fixture(scope="module")
+def waiting(kube: Kube, stored: Bundle) -> Obj:
+    """The status of a deployment whose Secrets are not there."""
+    kube.apply(version(stored, NAME), deployment(NAME, **SECRETS))
     return kube.wait_status("mdeploy", NAME, lambda s: "needs the Secret" in s.get("summary", ""))
 
 
@@ -140,3 +149,23 @@ def test_an_exchanged_secret_is_followed_without_a_restart(kube: Kube, served: O
     (container,) = pod["status"]["containerStatuses"]
     assert (pod["metadata"]["name"], container["restartCount"]) == (name, 0)
     assert kube.status("mdeploy", NAME)["attempt"] == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("access", "no key can be read from /modelyard/access/keys: every request is refused"),
+        ("receipts", "/modelyard/receipts/key holds no key of at least 16 bytes"),
+    ],
+)
+def test_a_secret_without_its_entry_is_told_by_the_server(
+    kube: Kube, stored: Bundle, field: str, words: str
+):
+    name = f"without-{field}"
+    reference = {field: {"secretName": "wordless"}}
+    kube.apply(secret("wordless"), version(stored, name), deployment(name, **reference))
+
+    status = kube.wait_status("mdeploy", name, lambda s: words in s.get("summary", ""))
+
+    assert status["summary"] == f"v1: 0 of 1 pods ready: {words}."
+    kube.run("delete", "mdeploy", name, "--wait=false")

@@ -6,7 +6,7 @@ import pytest
 from grpc import StatusCode
 
 from modelyard_core.routes import grpc_cluster
-from support.envoy import eventually, table
+from support.envoy import PATIENCE, eventually, table
 from support.grpc_router import call, calls, channel
 
 OK = StatusCode.OK
@@ -64,6 +64,16 @@ def test_answers_say_which_table_they_follow(router):
         _, revision, said = call(opened)
 
     assert (revision, said["x-modelyard-route"]) == ("rain-a", "7")
+
+
+def test_messages_larger_than_any_buffer_pass(router):
+    router.apply(table(1))
+    message = b"x" * 3_000_000
+
+    with channel(router) as opened:
+        answer = opened.unary_unary("/x.Y/Z")(message, timeout=PATIENCE)
+
+    assert answer == message
 
 
 def test_a_user_stays_on_one_side(router):

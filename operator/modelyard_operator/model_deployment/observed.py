@@ -1,6 +1,7 @@
 """What is read for a ModelDeployment: versions, pods, routers, routes.  All of it at one instant."""
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -275,7 +276,7 @@ def _container_trouble(container: Obj) -> str:
     )
     if container.get("ready"):
         return ""
-    if words := str(ended.get("message", "")).strip():
+    if words := _last_words(str(ended.get("message", ""))):
         return words[:400]
     if ended.get("reason") == "Completed" and not waiting:
         return ""
@@ -285,6 +286,21 @@ def _container_trouble(container: Obj) -> str:
     if ended:
         return f"{container['name']} ended with code {ended.get('exitCode')}: {ended.get('reason')}"
     return ""
+
+
+def _last_words(message: str) -> str:
+    """Return what a container said at its end; where it left only its log, what the last line says.
+
+    >>> _last_words('{"level": "error", "message": "no key"}')
+    'no key'
+    """
+    words = message.strip()
+    try:
+        document = json.loads(words.splitlines()[-1]) if words else {}
+    except ValueError:
+        return words
+    said = document.get("message") if isinstance(document, dict) else None
+    return said if isinstance(said, str) else words
 
 
 def _workloads(deployments: Sequence[Obj], services: Sequence[Obj]) -> tuple[WorkloadSeen, ...]:

@@ -9,6 +9,7 @@ from modelyard_operator.model_deployment import observed, plan
 from support.rollout_world import World
 
 CONTAINER = {"name": "serving", "ready": False}
+LOG = '{"level": "info", "message": "begins"}\n{"level": "error", "message": "no key"}\n'
 
 
 def pods(world):
@@ -188,6 +189,24 @@ def test_thresholds_are_edges_of_the_routers_buckets():
             },
             "digest differs",
             id="its-own-last-words",
+        ),
+        pytest.param(
+            {
+                "containerStatuses": [
+                    CONTAINER | {"state": {"terminated": {"message": LOG, "exitCode": 1}}}
+                ]
+            },
+            "no key",
+            id="the-last-line-of-its-log",
+        ),
+        pytest.param(
+            {
+                "containerStatuses": [
+                    CONTAINER | {"state": {"terminated": {"message": "[1]", "exitCode": 1}}}
+                ]
+            },
+            "[1]",
+            id="words-that-look-like-a-document",
         ),
         pytest.param(
             {
