@@ -95,6 +95,7 @@ class Heads:
         self._generation = access.generation
         self._max_bytes = min(MAX_HEAD_BYTES, limits.max_header_bytes - len(CUT) * MAX_CUT_BYTES)
         self._max_fields = limits.max_headers
+        self._max_body_bytes = limits.max_body_bytes
         self.known: dict[bytes, Found] = {}
         """Heads without the values that differ.  The dict itself stays the same."""
         self._spans: dict[int, Spans] = {}
@@ -164,6 +165,8 @@ class Heads:
         fields = seen.fields
         length = fields.get(b"content-length", b"")
         if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS:
+            return None
+        if int(length) > self._max_body_bytes:
             return None
         if not self._access.allows(fields.get(b"authorization")):
             return None

@@ -67,7 +67,6 @@ class HotProtocol(ServingProtocol):
         self._rest = b""
         self._touched = self._arrived = perf_counter()
         self._idle: TimerHandle | None = None
-        self._largest = min(LARGE_BODY_BYTES, self.limits.max_body_bytes)
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Take the connection; where there are too many, only the slow way knows what to do."""
@@ -148,7 +147,7 @@ class HotProtocol(ServingProtocol):
                 return
             head, sample_id = found
             end = begin + head.length
-            if head.length > self._largest:
+            if head.length > LARGE_BODY_BYTES:
                 self.hand_over(data)
                 return
             if len(data) < end:

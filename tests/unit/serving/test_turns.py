@@ -154,6 +154,17 @@ async def test_the_turn_after_a_rotation_lets_nobody_in_with_the_old_key(rain_bu
         assert all(connection.is_slow for connection in connections)
 
 
+async def test_no_place_in_a_turn_lets_a_body_over_the_limit_in(rain_bundle):
+    async with hot.hot(rain_bundle, max_body_bytes=len(body()) + 100) as server:
+        connections = [await calm(server) for _ in range(3)]
+        begin_turn(server)
+        for connection in connections:
+            connection.data_received(request(body() + b" " * 101))
+            (answer,) = await server.answers(connection, 1)
+
+            assert answer.status == 413
+
+
 async def test_a_draining_server_takes_nothing_the_fast_way(rain_bundle):
     async with hot.hot(rain_bundle) as server:
         connections = [await calm(server) for _ in range(3)]
