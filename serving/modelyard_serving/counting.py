@@ -33,7 +33,7 @@ SINGLE = frozenset({*ROUNDED, "BOOL", "INT8", "INT16", "UINT8", "UINT16"})
 """Datatypes of which every value is a float32 exactly."""
 COMPARED = 64
 """Thresholds of a column whose values are compared with all of them; with more they are searched."""
-BLOCK_BYTES = 1 << 19
+BLOCK_BYTES = 1 << 20
 """Results of comparisons that are made before they are added up, a byte each: the cache holds them."""
 BUFFER = 16
 """Elements of numpy's: into a larger one it first writes a column's number once for each value."""

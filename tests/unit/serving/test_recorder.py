@@ -135,15 +135,15 @@ def test_much_is_counted_in_pieces_between_which_others_get_their_turn():
     counts = a_recorder(later=lambda _, callback: asked.append(callback))
     piece = recorder.MOST_ROWS
 
-    record(counts, Role.DIRECT, [(0, 0, "north", 0.5)] * (3 * piece + 1))
+    record(counts, Role.DIRECT, [(0, 0, "north", 0.5)] * (5 * piece + 1))
     turns = 0
     while asked:
         asked.pop(0)()
         turns += 1
 
-    assert turns == 1 + 4  # the timer has nothing left to do
+    assert turns == 1 + 6  # the timer has nothing left to do
     seen = counts.snapshot(NOON).roles["direct"]
-    assert (seen.requests, seen.rows) == (1, 3 * piece + 1)
+    assert (seen.requests, seen.rows) == (1, 5 * piece + 1)
 
 
 def test_what_waits_is_bounded_even_if_nobody_gets_a_turn():
