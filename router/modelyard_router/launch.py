@@ -10,6 +10,7 @@ from modelyard_core.routes import LATENCY_EDGES_MS
 from modelyard_router.settings import Settings
 
 DRAIN_SECONDS = 5
+LOG_FLUSH_MS = 1000
 IMAGE_BINARY = Path("/usr/local/bin/envoy")
 """Where the image keeps it; the distribution's own `envoy` command is Python around it."""
 
@@ -54,5 +55,6 @@ def arguments(settings: Settings, start: str) -> list[str]:
         "--concurrency": str(settings.concurrency),
         "--drain-time-s": str(DRAIN_SECONDS),
         "--log-level": "warning",
+        "--file-flush-interval-msec": str(LOG_FLUSH_MS),
     }
     return ["envoy", "--disable-hot-restart", *(part for pair in options.items() for part in pair)]

@@ -1,5 +1,6 @@
 """gRPC goes the way of the routes: by weight, with roles, counted, and never mirrored."""
 
+import json
 from math import sqrt
 
 import pytest
@@ -111,6 +112,25 @@ def test_only_faults_of_the_server_are_errors(router, status):
     errors = 5 if status in FAULTS else 0
     assert counts.total == counts.completed == 12
     assert (counts.success, counts.errors) == (12 - errors, errors)
+
+
+def test_the_log_tells_of_what_went_wrong_at_a_server(router):
+    router.apply(table(1))
+
+    calls(router, 1, status=3)
+    calls(router, 1, status=13)
+    router.send(1, status=400)
+    router.send(1, status=500)
+
+    def logged():
+        lines = router.log_path.read_text().splitlines()
+        return [json.loads(line) for line in lines if '"code"' in line]
+
+    eventually(lambda: len(logged()) >= 2)
+    assert [(line["code"], line["grpc"]) for line in logged()] == [
+        (200, "Internal"),
+        (500, None),
+    ]
 
 
 def test_the_two_protocols_are_counted_apart(router):

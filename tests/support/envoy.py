@@ -178,7 +178,8 @@ class Router:
             last_read_seconds=PATIENCE,
         )
         self.names = names
-        self.log = (folder / "envoy.log").open("wb")
+        self.log_path = folder / "envoy.log"
+        self.log = self.log_path.open("wb")
         self.envoy = EnvoyAdmin(self.settings.admin_port)
         self.clients = []
 
