@@ -139,6 +139,13 @@ def peak_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
+def unread(port: int) -> int:
+    """Return what a server has not taken yet of what has come to its port: bytes and connections."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = [line.split() for line in lines]
+    return sum(int(f[4].partition(":")[2], 16) for f in fields if f[1].endswith(f":{port:04X}"))
+
+
 def open_files(pid: int) -> int:
     """Return how many file descriptors a process has."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
