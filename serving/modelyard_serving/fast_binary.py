@@ -1,9 +1,11 @@
 """Requests with binary tensors, whose JSON parts clients repeat to the byte.  Pure.
 
 The JSON part of a request of numbers decides everything but the numbers: which tensors of which
-sizes begin where, and which outputs are asked for.  So it is read once and remembered.
+sizes begin where, and which outputs are asked for.  So it is read once and remembered, without the
+id where that is what it begins with: each request may have its own.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +25,8 @@ DTYPES = {
     }.items()
 }  # fmt: skip
 """Datatypes of which every value is good, and which numpy has."""
+ID_FIRST = re.compile(rb'\{"id": ?"([ !#-\[\]-~]{0,128})", ?')
+"""An object whose first member is an id without escapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class _Tensor:
     name: str
     dtype: "np.dtype[np.generic]"
     begin: int
+    """Behind the JSON part."""
     end: int
     shape: tuple[int, ...]
 
@@ -39,8 +44,9 @@ class _Plan:
     """What a JSON part says."""
 
     size: int
-    """Bytes of the whole body."""
+    """Bytes that follow it."""
     request_id: str | None
+    """None, too, where it is not remembered with the rest."""
     tensors: tuple[_Tensor, ...]
     outputs: tuple[RequestedOutput, ...]
     rows: int
@@ -59,25 +65,29 @@ class BinaryReader:
         Raises:
             InvalidRequest, TooLarge: as `protocol.parse` and `Contract.bind`.
         """
-        plan = self._plans.get(body[:json_length])
-        if plan is not None and plan.size == len(body):
+        request_id, rest = _cut(body[:json_length])
+        plan = self._plans.get(rest)
+        if plan is not None and plan.size == len(body) - json_length:
             feeds = {
-                tensor.name: np.frombuffer(body[tensor.begin : tensor.end], tensor.dtype).reshape(
-                    tensor.shape
-                )
+                tensor.name: np.frombuffer(
+                    body[json_length + tensor.begin : json_length + tensor.end], tensor.dtype
+                ).reshape(tensor.shape)
                 for tensor in plan.tensors
             }
-            return plan.request_id, Bound(feeds, plan.outputs, plan.rows)
+            known = plan.request_id if request_id is None else request_id
+            return known, Bound(feeds, plan.outputs, plan.rows)
         request = protocol.parse(body, json_length)
         bound = self._contract.bind(request)
-        self._remember(body, json_length, request, bound)
+        if 0 < json_length <= MAX_JSON_BYTES:
+            own_id = request.id if request_id is None else None
+            self._remember(rest, own_id, request, bound)
         return request.id, bound
 
-    def _remember(self, body: bytes, json_length: int, request: InferRequest, bound: Bound) -> None:
-        if not 0 < json_length <= MAX_JSON_BYTES:
-            return
+    def _remember(
+        self, rest: bytes, own_id: str | None, request: InferRequest, bound: Bound
+    ) -> None:
         tensors = []
-        begin = json_length
+        begin = 0
         for tensor in request.inputs:
             dtype = DTYPES.get(tensor.datatype)
             if tensor.raw is None or dtype is None:
@@ -87,6 +97,19 @@ class BinaryReader:
             begin = end
         if len(self._plans) >= MAX_PLANS:
             self._plans.clear()
-        self._plans[body[:json_length]] = _Plan(
-            len(body), request.id, tuple(tensors), bound.outputs, bound.rows
-        )
+        self._plans[rest] = _Plan(begin, own_id, tuple(tensors), bound.outputs, bound.rows)
+
+
+def _cut(head: bytes) -> tuple[str | None, bytes]:
+    """Return the id that a JSON part begins with, and that part without it.
+
+    >>> _cut(b'{"id": "7", "inputs": []}')
+    ('7', b'{"inputs": []}')
+    """
+    found = ID_FIRST.match(head)
+    if found is None:
+        return None, head
+    rest = b"{" + head[found.end() :]
+    if b'"id"' in rest or b"\\" in rest:  # it may have a second one, perhaps in disguise
+        return None, head
+    return str(found[1], "ascii"), rest

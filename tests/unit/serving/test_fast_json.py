@@ -258,6 +258,52 @@ def test_what_has_no_such_form_is_left_to_the_protocol(datatype, array):
     assert RowWriter("rain", "1", [("y", datatype)]).columns(3, [array]) is None
 
 
+PARTS = (
+    b'"inputs": [{"name": "a", "datatype": "FP32", "shape": [1, 2],'
+    b' "parameters": {"binary_data_size": 8}}, {"name": "b", "datatype": "FP64", "shape": [1],'
+    b' "parameters": {"binary_data_size": 8}}]%b}'
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [b"", b'"id": "1", ', b'"id":"2",', b'"id": "", ', b'"id": "\\u0031", ', b'"id": 1, ',
+                 b'"id": null, ', b'"\\u0069d": "3", ', b'"id": "\xc3\xa9", ', b'"id": "4", ,']
+            ),
+            st.sampled_from([b"{", b"", b'{"id": "5", ', b" {"]),
+            st.sampled_from([b"", b', "id": "6"', b', "\\u0069d": "8"', b","]),
+            st.sampled_from([16, 15, 17]),
+        ),
+        max_size=6,
+    )
+)  # fmt: skip
+def test_ids_of_all_kinds_mean_what_they_mean_to_the_protocol(requests):
+    reader = BinaryReader(FLOATS)
+    for own_id, begin, end, size in requests * 2:
+        head = begin + own_id + PARTS % end
+        body = head + bytes(range(size))
+
+        found = attempt(lambda: reader.read(body, len(head)))  # noqa: B023 - called at once
+
+        assert found == attempt(lambda: by_the_protocol(FLOATS, body, len(head)))  # noqa: B023
+
+
+def by_the_protocol(wanted, body, length):
+    request = protocol.parse(body, length)
+    return request.id, wanted.bind(request)
+
+
+def attempt(read):
+    """Return the id and what is fed, or the sentence of the refusal."""
+    try:
+        request_id, bound = read()
+    except InvalidRequest as error:
+        return str(error)
+    return request_id, bound.rows, bound.outputs, [same(array) for array in bound.feeds.values()]
+
+
 def test_a_repeated_json_part_is_read_once_and_means_the_same():
     reader = BinaryReader(FLOATS)
     for rows, seed in ((3, 1), (3, 2), (1, 3), (3, 4)):
