@@ -168,7 +168,7 @@ def json_length_of(values: Sequence[str]) -> int | None:
         raise InvalidRequest(f"{JSON_LENGTH} is there {len(values)} times")
     text = values[0].strip()
     if not (text.isascii() and text.isdigit()) or len(text) > MAX_DIGITS:
-        raise InvalidRequest(f"{JSON_LENGTH} is {text!r}, which is no number of bytes")
+        raise InvalidRequest(f"{JSON_LENGTH} is {text[:80]!r}, which is no number of bytes")
     return int(text)
 
 
