@@ -4,7 +4,6 @@ import asyncio
 import random
 from dataclasses import replace
 
-import httpx
 import msgspec
 import numpy as np
 import pytest
@@ -93,14 +92,14 @@ class Life:
 
 
 async def until_it_answers(http):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(serving.PATIENCE_SECONDS):
         while (await http.get("/v2/health/ready")).status_code != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
 async def live(world, program, *, killed_under_load):
     """Let one process live; return the rows and the requests of it that must be counted."""
-    async with httpx.AsyncClient(base_url=program.url, timeout=30) as http:
+    async with program.client() as http:
         await until_it_answers(http)
         life = Life(world, http)
         loading = asyncio.create_task(life.load(12))

@@ -27,7 +27,7 @@ class SketchServer:
             def do_GET(self):
                 outer.asked.append(self.path)
                 outer.accepted = self.headers["Accept"]
-                outer.pause.wait(10)
+                outer.pause.wait()
                 answer = outer.answers.get(self.path)
                 body = answer() if callable(answer) else answer
                 self.send_response(200 if body is not None else 404)

@@ -19,7 +19,8 @@ from support import drift
 from support.sketch_server import SketchServer
 
 PROFILE = drift.a_profile()
-SETTINGS = Settings(scrape_timeout_seconds=5.0)
+PATIENCE = 120.0
+SETTINGS = Settings(scrape_timeout_seconds=PATIENCE)
 
 
 class World:
@@ -113,7 +114,7 @@ async def test_a_slow_pod_delays_no_other(world):
 
 
 async def counted(world, rows):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while world.standing.rows < rows:  # noqa: ASYNC110 - the rows come from a real socket
             await asyncio.sleep(0.01)
 

@@ -136,7 +136,7 @@ def test_the_key_is_named_by_a_setting():
 @pytest.mark.slow
 async def test_the_program_signs_and_follows_a_rotation(rain_bundle, key):
     with program(rain_bundle, RECEIPT_KEY_FILE=key, ROTATION_SECONDS=0.05) as running:
-        async with httpx.AsyncClient(base_url=running.url, timeout=30) as http:
+        async with running.client() as http:
             running.wait_for("ready: rain")
             first = await http.post(INFER, json=REQUEST)
             mount(key.parent, "2", NEXT_KEY)
