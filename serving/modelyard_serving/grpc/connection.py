@@ -240,10 +240,14 @@ class Calls(Connection[Call]):
     def arm(self) -> None:
         """Set the clocks of the calls that came with a deadline and are not answered yet."""
         for call in self._unarmed:
-            if not call.is_over:
-                assert call.head.timeout is not None
-                late = perf_counter() - call.begun
-                call.timer = self._loop.call_later(call.head.timeout - late, self._expire, call)
+            if call.is_over:
+                continue
+            assert call.head.timeout is not None
+            left = call.begun + call.head.timeout - perf_counter()
+            if left > 0:
+                call.timer = self._loop.call_later(left, self._expire, call)
+            else:
+                self._expire(call)
         self._unarmed.clear()
 
     def _expire(self, call: Call) -> None:

@@ -166,6 +166,19 @@ def test_a_request_that_does_not_arrive_ends():
     )
 
 
+def test_a_deadline_that_has_passed_before_anything_is_done_ends_the_call():
+    client = Client()
+
+    client.open(grpc_timeout="0n")
+    client.server.arm()
+
+    assert client.ending() == (
+        str(Status.DEADLINE_EXCEEDED.value),
+        "the deadline of the call has passed",
+    )
+    assert client.method.ends == [Status.DEADLINE_EXCEEDED]
+
+
 def test_a_key_is_asked_for_and_remembered_no_longer_than_it_counts():
     access = Locked()
     client = Client(access=access)
