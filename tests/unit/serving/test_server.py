@@ -300,3 +300,15 @@ async def taken(http) -> float:
     return sum(
         map(float, re.findall(r"^modelyard_(?:inflight_)?requests(?:_total\S+)? (.+)$", text, re.M))
     )
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_the_drain(rain_bundle):
+    with serving.program(rain_bundle, DRAIN_SECONDS=3600) as program:
+        program.wait_for("ready: rain version 1")
+        program.terminate()
+        while program.get("/v2/health/ready").status_code == 200:
+            pass
+        program.terminate()
+
+        assert program.process.wait(timeout=serving.PATIENCE_SECONDS) == 0
