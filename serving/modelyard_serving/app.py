@@ -27,10 +27,9 @@ from modelyard_serving import (
     request_body,
     version,
 )
-from modelyard_serving.exposition import CONTENT_TYPE
 from modelyard_serving.gate import Gate
 from modelyard_serving.inference import Computed, Inference
-from modelyard_serving.metrics import Metrics
+from modelyard_serving.metrics import CONTENT_TYPE, Metrics
 from modelyard_serving.receipts import Receipts
 from modelyard_serving.settings import Limits
 
@@ -47,7 +46,7 @@ def create_app(
     gate: Gate, metrics: Metrics, limits: Limits, papers: Receipts = receipts.NONE
 ) -> Starlette:
     """Return the application; the gate decides from moment to moment whether a model answers."""
-    metrics.is_ready = gate.is_ready
+    metrics.ready.set_function(lambda: float(gate.is_ready()))
     app = Starlette(
         routes=[
             *_inference(gate, metrics, limits, papers),

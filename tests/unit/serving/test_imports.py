@@ -20,7 +20,6 @@ NEEDLESS = {
     "numpy.testing",
     "onnx",
     "opentelemetry",
-    "prometheus_client",
     "pydantic",
     "uvicorn.main",
 }
