@@ -146,3 +146,10 @@ def drifting(number=1, **changes):
 
 def attempt(outcome, version=2, at=NOON + timedelta(hours=1)):
     return Attempt(version, outcome, "AnalysisFailed", at)
+
+
+def seen(**changes):
+    """Return a scene after one look; `spec` is what differs in the monitor."""
+    scene = Scene(**changes.pop("spec", {}))
+    scene.see(**changes)
+    return scene

@@ -304,3 +304,12 @@ class World:
             }
             | content
         )
+
+
+async def blessed(**changes) -> World:
+    """Return a world in which version 1 is blessed."""
+    world = World(**changes)
+    await world.settle()
+    world.succeed()
+    await world.settle()
+    return world
