@@ -29,7 +29,7 @@ SMALL_ROWS = 8
 """Rows of a request that shares a run, at most."""
 NOT_FINITE = b"null"
 """What is written for a float that JSON has no form for."""
-REQUEST_KEYS = ({"inputs"}, {"inputs", "id"})
+REQUEST_KEYS = (["id", "inputs"], ["inputs"], ["inputs", "id"])
 TENSOR_KEYS = ["data", "datatype", "name", "shape"]
 
 
@@ -150,10 +150,10 @@ class LargeReader:
 
     def _request(self, document: Any) -> tuple[str | None, int, dict[str, Array]] | None:  # noqa: ANN401
         keys = list(document.keys())
-        if set(keys) not in REQUEST_KEYS or len(keys) > len(set(keys)):
+        if keys not in REQUEST_KEYS:
             return None
         request_id = document["id"] if "id" in keys else None
-        if not isinstance(request_id, str | None):
+        if request_id is not None and type(request_id) is not str:
             return None
         inputs = document["inputs"]
         if len(inputs) != len(self._columns.specs):
@@ -194,12 +194,19 @@ def _large_array(spec: InputSpec, width: int, tensor: Any) -> Array | None:  # n
     numbers = np.frombuffer(tensor["data"].as_buffer(of_type="d"), dtype=np.float64)
     if len(numbers) != rows * width:
         return None
-    if wanted.datatype == "FP32":
-        with np.errstate(over="ignore"):
-            numbers = numbers.astype(np.float32)
-        if np.isinf(numbers).any():
-            return None
-    return numbers.reshape(shape)
+    if wanted.datatype != "FP32":
+        return numbers.reshape(shape)
+    single = _single(numbers)
+    return None if single is None else single.reshape(shape)
+
+
+def _single(numbers: Array) -> Array | None:
+    """Return finite numbers as FP32; None where one is too large for it."""
+    try:
+        with np.errstate(over="raise"):
+            return numbers.astype(np.float32)
+    except FloatingPointError:
+        return None
 
 
 class RowWriter:
