@@ -92,7 +92,7 @@ class Together:
                 cell.generator.start(cell.job, cell.server.port, seconds) for cell in self.cells
             ]
             for run in runs:
-                stack.callback(run.wait)
+                stack.enter_context(run)
                 stack.callback(run.kill)  # where another one has failed
             found = [load.finish(cell.job, run) for cell, run in zip(self.cells, runs, strict=True)]
         return Reading(

@@ -1,13 +1,17 @@
 """The order of the rounds, and what becomes of a server that cannot be measured."""
 
+import json
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
 from bench.serving import cases, rounds
+from bench.serving.load import Job
 from bench.serving.options import Options
 from bench.serving.report import Row
-from bench.serving.rounds import Pair, Reading
+from bench.serving.rounds import Pair, Reading, Together, UnderLoad
 from hack.terminal import Failure
 
 
@@ -48,6 +52,58 @@ def test_a_pair_compares_round_by_round():
 
     assert (rate.ours, rate.theirs, rate.ratio, rate.met) == (55, 27.5, 2.0, True)
     assert (time.ratio, time.met) == (0.5, True)
+
+
+class Recording:
+    """A server of which only pauses are seen, and a generator whose run says what it is told to."""
+
+    port = 1
+
+    def __init__(self, code):
+        self.code = code
+        self.seen = []
+        self.run = None
+
+    def resume(self):
+        self.seen.append("resume")
+
+    def pause(self):
+        self.seen.append("pause")
+
+    def start(self, job, port, seconds):
+        del job, port, seconds
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        self.run = subprocess.Popen([sys.executable, "-c", self.code], **pipes)
+        return self.run
+
+
+def says(requests):
+    latency = {"p50": 1.0, "p99": 2.0, "max": 10.0 * requests}
+    told = {"requests": requests, "total": requests, "seconds": 2.0, "unfinished": 0, "busy": 0.5}
+    return f"print({json.dumps({**told, 'errors': {}, 'answers': [], 'latency': latency})!r})"
+
+
+def together(*sides):
+    return Together([UnderLoad(side, Job(None, [], 1), side) for side in sides])
+
+
+def test_what_servers_do_at_the_same_time_is_added_up():
+    sides = Recording(says(10)), Recording(says(30))
+
+    reading = together(*sides).measure(2.0)
+
+    assert (reading.per_second, reading.slowest_micros) == (20.0, 300.0)
+    assert [side.seen for side in sides] == [["resume", "pause"]] * 2
+
+
+def test_where_one_of_them_fails_all_are_ended_and_paused():
+    sides = Recording("exit('broken')"), Recording("import signal; signal.pause()")
+
+    with pytest.raises(Failure, match="broken"):
+        together(*sides).measure(2.0)
+
+    assert [side.run.returncode for side in sides] == [1, -9]
+    assert [side.seen for side in sides] == [["resume", "pause"]] * 2
 
 
 @pytest.mark.parametrize(("busy", "noted"), [(0.5, False), (0.99, True)])
