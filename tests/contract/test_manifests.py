@@ -232,7 +232,10 @@ def test_everything_optional_renders():
     )
 
     assert ("NetworkPolicy", "rain", "modelyard-router") in found
-    (serving,) = found["NetworkPolicy", "rain", "modelyard-serving"]["spec"]["ingress"]
+    serving, calls = found["NetworkPolicy", "rain", "modelyard-serving"]["spec"]["ingress"]
+    assert calls == {"from": [{"podSelector": {}}], "ports": [{"port": 9000}]}
+    routers, _ = found["NetworkPolicy", "rain", "modelyard-router"]["spec"]["ingress"]
+    assert routers == {"ports": [{"port": 8080}, {"port": 9000}]}
     asking = [peer["podSelector"]["matchLabels"] for peer in serving["from"] if len(peer) > 1]
     components = [labels["app.kubernetes.io/component"] for labels in asking]
     assert components == ["monitor", "operator"]
