@@ -37,10 +37,10 @@ class Sample:
     p99_ms: float
 
 
-def proportional_bytes(pid: int) -> int:
-    """Return a process' memory, shared pages by their share."""
+def own_bytes(pid: int) -> int:
+    """Return what a process has written: its share of libraries changes as others come and go."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith("Anonymous:"):
             return int(line.split()[1]) * 1024
     raise ValueError(f"process {pid} has ended")
 
@@ -64,7 +64,7 @@ def test_half_the_load_for_long_leaves_memory_files_and_speed_as_they_are(
             for number, second in enumerate(seconds):
                 assert second.failed == 0
                 answered += second.answered
-                sample = Sample(proportional_bytes(pid), hostile.open_files(pid), second.p99_ms)
+                sample = Sample(own_bytes(pid), hostile.open_files(pid), second.p99_ms)
                 samples.append(sample)
                 if number % SHOW_EVERY == 0:
                     show(capsys, number, soak_seconds, sample, second.answered)
