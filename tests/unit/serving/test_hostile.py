@@ -174,7 +174,7 @@ def test_hundreds_of_half_requests_hold_nobody_up_and_are_cut_off(rain_bundle):
         PLAIN[:-1],
     )
     with contextlib.ExitStack() as stack:
-        program = stack.enter_context(serving.program(rain_bundle, RECEIVE_SECONDS=2))
+        program = stack.enter_context(serving.program(rain_bundle, RECEIVE_SECONDS=5))
         program.wait_for("ready: rain version 1")
         files = hostile.open_files(program.process.pid)
         waiting = stack.enter_context(selectors.DefaultSelector())

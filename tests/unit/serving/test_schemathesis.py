@@ -11,6 +11,8 @@ from support import bundles, serving
 # A schema cannot say that shapes agree with data and with each other: 400 is a right answer to
 # a request of the right form, and 413 to one with too many rows.
 CONFIGURATION = """
+request-timeout = 120
+suppress-health-check = ["too_slow"]
 [generation]
 deterministic = true
 max-examples = 10
