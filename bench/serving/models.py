@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
 from sklearn.datasets import load_breast_cancer, load_iris
@@ -24,8 +25,9 @@ from sklearn.preprocessing import StandardScaler
 from bench.serving.requests import INPUT, Question
 from modelyard_core import bundle, codec
 from modelyard_core.canonical import canonical_json, digest_bytes
-from modelyard_core.reference import NumericProfile, Profile
+from modelyard_core.runs import Feature
 from modelyard_core.signature import Signature, Tensor
+from modelyard_training.reference import build_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,10 +35,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from bench.serving.requests import Floats
+    from modelyard_core.reference import Profile
 
 OPSET = {"": 18, "ai.onnx.ml": 3}
 MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
-BINS = 20
 SLOW_SIZE = 512
 SLOW_STEPS = 6
 """Products of two square matrices of that size: some tens of milliseconds on one core."""
@@ -198,27 +200,15 @@ def _manifest(name: str, files: dict[str, bytes]) -> bundle.Manifest:
 
 
 def profile_of(rows: Floats, probabilities: Floats) -> Profile:
-    """Return the profile of the rows: every feature is sketched, and the score."""
+    """Return the profile of the rows as a training makes it: with bins, moments and Fourier sums."""
     scores = probabilities[:, -1] if probabilities.shape[1] == 2 else probabilities.max(axis=1)
-    columns = [
-        _column(f"feature {index}", rows[:, index], input=INPUT, index=index)
-        for index in range(rows.shape[1])
-    ]
-    return Profile(len(rows), tuple(columns), (), _column("score", scores))
-
-
-def _column(name: str, values: Floats, **place: Any) -> NumericProfile:  # noqa: ANN401 - fields of the profile
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
-    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
-    return NumericProfile(
-        name=name,
-        edges=tuple(float(edge) for edge in edges),
-        counts=tuple(int(count) for count in counts),
-        missing=0,
-        minimum=float(values.min()),
-        maximum=float(values.max()),
-        **place,
+    names = [f"feature {index}" for index in range(rows.shape[1])]
+    features = tuple(Feature(name, "Float") for name in names)
+    made = build_profile(features, pd.DataFrame(rows, columns=names), scores)
+    placed = (
+        replace(column, input=INPUT, index=index) for index, column in enumerate(made.numeric)
     )
+    return replace(made, numeric=tuple(placed))
 
 
 def questions(model: Model, batch: int, count: int) -> list[Question]:
