@@ -118,8 +118,9 @@ def typical(
 ) -> Array:
     """Return a value that the training rows had, as often as there are rows.
 
-    `symbols` are those of the model's first dimensions, which others may have too.  The middle bin edge of a number, the first category of a category; zero, false or an empty
-    string where the profile does not know the input.
+    `symbols` are those of the model's first dimensions, which others may have too.  The middle bin
+    edge of a number, the first category of a category; zero, false or an empty string where the
+    profile does not know the input.
     """
     tensor = spec.tensor
     sizes = [
