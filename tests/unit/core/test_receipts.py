@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from modelyard_core import codec, receipts
 from modelyard_core.receipts import BadReceipt, Receipt, Signer
+from support import plain_receipts
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 ANSWER = b'{"outputs": []}'
@@ -24,7 +25,7 @@ RECEIPT = Receipt(
     content=receipts.digest_of(ANSWER),
     classes=(0, 2, 1),
 )
-SIGNED = receipts.sign(RECEIPT, KEY)
+SIGNED = plain_receipts.sign(RECEIPT, KEY)
 
 
 def test_what_was_signed_is_read():
@@ -96,4 +97,4 @@ def test_a_signer_of_many_writes_what_is_written_for_one(
     time = codec.format_time(at)
     for _ in range(2):
         text = signer.sign(time, request_id, len(scores), scores, classes, content).decode()
-        assert text == receipts.sign(receipt, KEY)
+        assert text == plain_receipts.sign(receipt, KEY)
