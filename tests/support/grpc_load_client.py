@@ -7,15 +7,12 @@ a time.  As gRPC asks of clients, it makes a call anew that the server says it h
 a connection that it is asked to leave.  Every other end than OK is an error.
 """
 
-import collections
-import json
 import socket
 import struct
-import sys
-import threading
 import time
 
 import hpack
+from load_client import run  # beside it in the pod
 
 TIMEOUT_SECONDS = 15
 PATH = "/inference.GRPCInferenceService/ModelInfer"
@@ -96,23 +93,6 @@ def frame(kind, flags, stream, payload=b""):
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
-class Seen:
-    """What all workers saw so far."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.kinds = {kind: collections.Counter() for kind in ("good", "errors", "broken")}
-
-    def add(self, kind, name):
-        with self.lock:
-            self.kinds[kind][name] += 1
-
-    def show(self):
-        with self.lock:
-            text = json.dumps(self.kinds)
-        print(text, flush=True)
-
-
 def work(seen, address, message, interval, offset):
     host, port = address.split(":")
     connection, due = None, time.monotonic() + offset
@@ -136,17 +116,5 @@ def work(seen, address, message, interval, offset):
                 break
 
 
-def main():
-    address, rate, workers = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
-    seen, message = Seen(), sys.stdin.buffer.read()
-    interval = workers / rate
-    for number in range(workers):
-        arguments = (seen, address, message, interval, number * interval / workers)
-        threading.Thread(target=work, args=arguments, daemon=True).start()
-    while True:
-        time.sleep(1)
-        seen.show()
-
-
 if __name__ == "__main__":
-    main()
+    run(work)

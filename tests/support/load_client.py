@@ -59,12 +59,13 @@ def work(seen, url, body, interval, offset):
             connection = None
 
 
-def main():
-    url, rate, workers = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+def run(work):
+    """Let workers ask, evenly spread over time; each asks as `work` does, for good."""
+    where, rate, workers = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     seen, body = Seen(), sys.stdin.buffer.read()
     interval = workers / rate
     for number in range(workers):
-        arguments = (seen, url, body, interval, number * interval / workers)
+        arguments = (seen, where, body, interval, number * interval / workers)
         threading.Thread(target=work, args=arguments, daemon=True).start()
     while True:
         time.sleep(1)
@@ -72,4 +73,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(work)

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.kube import Kube
+from support.stored_bundles import HARDENED
 
 SUPPORT = Path(__file__).parent
+HTTP_CLIENT, GRPC_CLIENT = SCRIPTS = "load_client.py", "grpc_load_client.py"
+"""The second one takes from the first, so a pod has both."""
 POD = "load"
 RATE = 60
 WORKERS = 6
@@ -39,7 +42,7 @@ class Seen:
 class Load:
     """One client pod."""
 
-    script = "load_client.py"
+    script = HTTP_CLIENT
 
     def __init__(self, kube: Kube, deployment: str, features: Sequence[str]) -> None:
         self.kube, self.deployment = kube, deployment
@@ -58,10 +61,10 @@ class Load:
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
                 "metadata": {"name": POD},
-                "data": {"client.py": (SUPPORT / self.script).read_text()},
+                "data": {name: (SUPPORT / name).read_text() for name in SCRIPTS},
                 "binaryData": {"body": base64.b64encode(self.body).decode()},
             },
-            _pod(image, f"exec python3 /in/client.py {self.url} {RATE} {WORKERS} < /in/body"),
+            _pod(image, f"exec python3 /in/{self.script} {self.url} {RATE} {WORKERS} < /in/body"),
         )
         self.kube.wait("the client's first answers", self._answered)
 
@@ -85,7 +88,7 @@ class Load:
 class GrpcLoad(Load):
     """One client pod that makes calls over gRPC."""
 
-    script = "grpc_load_client.py"
+    script = GRPC_CLIENT
 
     def __init__(self, kube: Kube, deployment: str, message: bytes) -> None:
         self.kube, self.deployment = kube, deployment
@@ -93,11 +96,6 @@ class GrpcLoad(Load):
 
 
 def _pod(image: str, command: str) -> dict[str, object]:
-    hardened = {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -116,7 +114,7 @@ def _pod(image: str, command: str) -> dict[str, object]:
                     "command": ["sh", "-c", command],
                     "env": [{"name": "PATH", "value": "/opt/modelyard/bin:/usr/bin:/bin"}],
                     "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}},
-                    "securityContext": hardened,
+                    "securityContext": HARDENED,
                     "volumeMounts": [{"name": "in", "mountPath": "/in"}],
                 }
             ],
