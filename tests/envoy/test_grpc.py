@@ -7,7 +7,7 @@ import pytest
 from grpc import StatusCode
 
 from modelyard_core.routes import grpc_cluster
-from support.envoy import PATIENCE, eventually, table
+from support.envoy import PATIENCE, WISHES, eventually, table
 from support.grpc_router import call, calls, channel
 
 OK = StatusCode.OK
@@ -211,22 +211,13 @@ def test_watching_health_is_refused_and_asking_is_not(router):
 def test_added_and_removed_clusters_lose_no_call(router):
     router.apply(table(1))
     ends = set()
-    wishes = [
-        table(2, canary="rain-b", weight=0),
-        table(3, canary="rain-b", weight=500),
-        table(4, canary="rain-b", weight=1000),
-        table(5, stable="rain-b"),
-        table(6, stable="rain-b", canary="rain-c", weight=100),
-        table(7, stable="rain-b"),
-    ]
-
     with channel(router) as opened:
 
         def called():
             ends.add(call(opened)[0])
             return True
 
-        for wish in wishes:
+        for wish in WISHES:
             router.want(wish)
             eventually(lambda wish=wish: called() and router.state().applied == wish.version)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from modelyard_core import codec
-from support.envoy import PATIENCE, eventually, table
+from support.envoy import PATIENCE, WISHES, eventually, table
 
 GOOD = table(1, canary="rain-b", weight=200)
 
@@ -146,16 +146,7 @@ def test_added_and_removed_clusters_lose_no_request(router):
         answers.add(router.ask(connection)[0])
         return True
 
-    wishes = [
-        table(2, canary="rain-b", weight=0),
-        table(3, canary="rain-b", weight=500),
-        table(4, canary="rain-b", weight=1000),
-        table(5, stable="rain-b"),
-        table(6, stable="rain-b", canary="rain-c", weight=100),
-        table(7, stable="rain-b"),
-    ]
-
-    for wish in wishes:
+    for wish in WISHES:
         router.want(wish)
         eventually(lambda wish=wish: asked() and router.state().applied == wish.version)
 

@@ -159,6 +159,17 @@ def table(version, *, canary=None, weight=0, mirror=None, percent=100, stable="r
     )
 
 
+WISHES = (
+    table(2, canary="rain-b", weight=0),
+    table(3, canary="rain-b", weight=500),
+    table(4, canary="rain-b", weight=1000),
+    table(5, stable="rain-b"),
+    table(6, stable="rain-b", canary="rain-c", weight=100),
+    table(7, stable="rain-b"),
+)
+"""Tables by which clusters come and go, after a first one."""
+
+
 class Router:
     """One router pod: agent and Envoy on ports of their own, in one folder."""
 
