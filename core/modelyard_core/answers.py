@@ -65,12 +65,11 @@ def chosen(ids: Sequence[str | None], level: int) -> list[int]:
     return [
         place
         for place, each in enumerate(ids)
-        if each is not None
-        and each.isascii()
-        and crc32(each.encode()) * FACTOR % HASHES < limit
+        if each
+        and crc32(each.encode(errors="replace")) * FACTOR % HASHES < limit
         and _is_plain(each)
     ]
 
 
 def _is_plain(request_id: str) -> bool:
-    return 0 < len(request_id) <= ID_LENGTH and request_id.isprintable()
+    return request_id.isascii() and len(request_id) <= ID_LENGTH and request_id.isprintable()

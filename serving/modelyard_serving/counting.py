@@ -1,4 +1,4 @@
-"""Counting rows over a profile's bins, all numeric columns at once.  Pure; knows no request.
+"""Counting rows over a profile's bins, all numeric columns and the prediction at once.  Pure; knows no request.
 
 All that is to be known of values follows from how many reach which threshold: one begins each bin,
 one begins the reference's range, one is just above it, and one is reached by all but NaN.  To
@@ -11,6 +11,7 @@ Numbers come as float32 or float64, [columns, rows]: every number of 16 or 32 bi
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from modelyard_serving import codec
 Floats = NDArray[np.float64]
 Numeric = NDArray[np.float32] | NDArray[np.float64]
 Integers = NDArray[np.int64]
+Name = str | None
+"""Of a column; None is the prediction, which no feature can be called."""
 
 LIMIT = fourier.CLIP * fourier.UNITS
 INTEGERS_FROM = 1.5 * 2.0**52
@@ -45,34 +48,53 @@ ONE_IN_EACH_PAIR = np.uint64(0x0001000100010001)
 BYTE_BITS, TOP_PAIR_BITS = np.uint64(8), np.uint64(48)
 
 
+class Scratch:
+    """Memory that is used again and again: new pages for every piece cost more than counting it."""
+
+    def __init__(self, dtype: "np.dtype[Any]") -> None:
+        self._memory: NDArray[Any] = np.empty(0, dtype)
+
+    def array(self, shape: tuple[int, int]) -> NDArray[Any]:
+        """Return an array of this shape, with anything in it; the one before it is gone."""
+        size = shape[0] * shape[1]
+        if len(self._memory) < size:
+            self._memory = np.empty(size, self._memory.dtype)
+        return self._memory[:size].reshape(shape)
+
+
 class Features:
     """The Fourier features of a profile, for whole arrays of rows."""
 
-    def __init__(self, profile: FourierProfile, columns: Sequence[str]) -> None:
+    def __init__(self, profile: FourierProfile, columns: Sequence[Name]) -> None:
         self.count = len(profile.sums)
-        weights = np.zeros((self.count, len(columns)))
-        for name in profile.columns:
-            weights[:, columns.index(name)] = fourier.weights(
-                profile.seed, name, profile.distance, self.count
-            )
         # In parts of a phase: a power of two takes nothing from a whole number.
-        self._parts = 2.0 ** (fourier.TURN_BITS - fourier.PHASE_BITS)
-        self._weights = weights / self._parts
+        parts = 2.0 ** (fourier.TURN_BITS - fourier.PHASE_BITS)
         # What is then rounded to the nearest whole number is that one less: so it is rounded down.
-        half = 0.5 - 0.5 / self._parts
-        offsets = np.array(fourier.offsets(profile.seed, self.count)) / self._parts - half
-        self._offsets = offsets[:, None]
-        self._table = np.array(fourier.cosines(), dtype=np.float64)
+        half = 0.5 - 0.5 / parts
+        self._weights = np.zeros((self.count, len(columns) + 1))
+        self._weights[:, -1] = np.array(fourier.offsets(profile.seed, self.count)) / parts - half
+        for name in profile.columns:
+            weights = fourier.weights(profile.seed, name, profile.distance, self.count)
+            self._weights[:, columns.index(name)] = np.array(weights) / parts
+        self._table = np.array(fourier.cosines(), dtype=np.float32)
+        self._turns = Scratch(np.dtype(np.float64))
+        self._cosines = Scratch(np.dtype(np.float32))
 
     def sums(self, standardised: Floats) -> Integers:
-        """Return Σ f over the rows; `standardised` is z · UNITS, [columns, rows]."""
+        """Return Σ f over at most 1,024 rows.
+
+        `standardised` is z · UNITS and a row of ones below it, [columns + 1, rows].
+        """
         # Whole numbers below 2⁵³ are multiplied and added exactly, in whatever order.
-        turns: Floats = self._weights @ standardised
-        turns += self._offsets
+        shape = (self.count, standardised.shape[1])
+        turns = np.matmul(self._weights, standardised, out=self._turns.array(shape))
         turns += INTEGERS_FROM
         phases = turns.view(np.int64)
         phases &= fourier.PHASES - 1
-        sums: Integers = self._table.take(phases).sum(axis=1).astype(np.int64)
+        # Each phase has a place in the table.  Another mode would write into a copy first.
+        cosines = self._table.take(phases, out=self._cosines.array(shape), mode="clip")
+        # 1,024 whole numbers of at most 2¹⁴ are added exactly in float32.
+        sums: Integers = cosines.sum(axis=1).astype(np.int64)
         return sums
 
 
@@ -92,14 +114,14 @@ class Column:
         wanted = [first_from([-np.inf, lowest], dtype), first_above([highest, *edges], dtype)]
         self.thresholds, self._places = np.unique(np.concatenate(wanted), return_inverse=True)
 
-    def counts(self, rows: int, reached: Integers, sums: tuple[int, int]) -> Counts:
+    def counts(self, rows: int, reached: Integers, sums: Sequence[int] | None) -> Counts:
         """Return what is known of so many rows by how many of them reached which threshold."""
         present, in_or_above, above, *passed = reached[self._places].tolist()
         return Counts(
             bins=tuple(some - fewer for some, fewer in pairwise((present, *passed, 0))),
             missing=rows - present,
             out_of_range=present - in_or_above + above,
-            sums=sums if self.is_summed else None,
+            sums=None if sums is None else (sums[0], sums[1]),
         )
 
 
@@ -107,9 +129,9 @@ class Ruler:
     """What the numeric columns of a profile are measured with; shared by all roles."""
 
     def __init__(
-        self, columns: Mapping[str, tuple[NumericProfile, str]], features: FourierProfile | None
+        self, columns: Mapping[Name, tuple[NumericProfile, str]], features: FourierProfile | None
     ) -> None:
-        """Take each column's profile and the datatype in which the model sees it."""
+        """Take each column's profile and the datatype in which the model sees it, or gives it."""
         single = all(datatype in SINGLE for _, datatype in columns.values())
         self.dtype: np.dtype[np.floating] = np.dtype(np.float32 if single else np.float64)
         """Of the values that come."""
@@ -130,6 +152,7 @@ class Ruler:
         self._summed = span(self.summed)
         self._mean = np.array([each.mean for each in summed.values()])[:, None]
         self._per_unit = np.array([each.per_unit for each in summed.values()])[:, None]
+        self._standardised = Scratch(np.dtype(np.float64))
         self.features: Features | None = None
         known = features is not None and features.scheme == fourier.SCHEME
         if features is not None and known and summed.keys() >= set(features.columns):
@@ -146,16 +169,20 @@ class Ruler:
         return found
 
     def standardise(self, values: Numeric) -> Floats:
-        """Return z · UNITS of the summed columns in whole numbers; 0, the mean, for what is missing."""
-        found: Floats = values[self._summed].astype(np.float64)
-        found -= self._mean
-        found *= self._per_unit
-        np.rint(found, out=found)
-        np.minimum(found, LIMIT, out=found)
-        np.maximum(found, -LIMIT, out=found)
-        missing = np.isnan(found)
-        if missing.any():
-            found[missing] = 0
+        """Return z · UNITS of the summed columns in whole numbers; 0, the mean, for what is missing.
+
+        Below them is a row of ones: [columns + 1, rows].  The next call writes into the same place.
+        """
+        found = self._standardised.array((len(self.summed) + 1, values.shape[1]))
+        found[-1] = 1.0
+        units = found[:-1]
+        units[:] = values[self._summed]
+        units -= self._mean
+        units *= self._per_unit
+        np.rint(units, out=units)
+        np.clip(units, -LIMIT, LIMIT, out=units)
+        if np.isnan(units @ found[-1]).any():
+            units[np.isnan(units)] = 0
         return found
 
 
@@ -219,7 +246,7 @@ class Numbers:
         self._ruler = ruler
         self._rows = 0
         self._reached = np.zeros((columns, ruler.most), dtype=np.int64)
-        self._sums = np.zeros((columns, 2), dtype=np.int64)
+        self._sums = np.zeros((2, len(ruler.summed)), dtype=np.int64)
         self._fourier = np.zeros(ruler.features.count if ruler.features else 0, dtype=np.int64)
 
     def add(self, values: Numeric) -> None:
@@ -232,18 +259,21 @@ class Numbers:
                 self._add_sums(self._ruler.standardise(values))
 
     def _add_sums(self, standardised: Floats) -> None:
-        # Whole numbers whose sum stays below 2⁵³ are added exactly in float64.
-        found = standardised.sum(axis=1), np.square(standardised).sum(axis=1)
-        self._sums[self._ruler.summed] += np.stack(found, axis=1).astype(np.int64)
+        # Whole numbers whose sum stays below 2⁵³ are added exactly in float64, by products, too.
+        units, ones = standardised[:-1], standardised[-1]
+        self._sums[0] += (units @ ones).astype(np.int64)
+        self._sums[1] += np.vecdot(units, units).astype(np.int64)
         if self._ruler.features is not None:
             self._fourier += self._ruler.features.sums(standardised)
 
-    def counts(self) -> dict[str, Counts]:
+    def counts(self) -> dict[Name, Counts]:
         """Return what was counted, by column."""
-        each = zip(self._ruler.columns.items(), self._reached, self._sums.tolist(), strict=True)
+        sums = dict(zip(self._ruler.summed, self._sums.T.tolist(), strict=True))
         return {
-            name: column.counts(self._rows, reached, (first, second))
-            for (name, column), reached, (first, second) in each
+            name: column.counts(self._rows, reached, sums.get(place))
+            for place, ((name, column), reached) in enumerate(
+                zip(self._ruler.columns.items(), self._reached, strict=True)
+            )
         }
 
     def fourier(self) -> tuple[int, ...] | None:

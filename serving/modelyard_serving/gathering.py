@@ -136,9 +136,15 @@ class Gatherer:
             for name, (width, places, indices) in matrices.items()
         ]
 
-    def numbers(self, ones: Sequence[Feeds], others: Sequence[Feeds], rows: int) -> Numeric:
-        """Return the numeric columns, [columns, rows]; `ones` are feeds of a single row."""
-        values: Numeric = np.empty((self._count, rows), self._dtype)
+    def numbers(
+        self, ones: Sequence[Feeds], others: Sequence[Feeds], scores: Sequence[Array], rows: int
+    ) -> Numeric:
+        """Return the numeric columns, and the scores below them: [columns + 1, rows].
+
+        `ones` are feeds of a single row.  The scores are in an order of their own.
+        """
+        values: Numeric = np.empty((self._count + 1, rows), self._dtype)
+        values[-1] = _scores(scores, self._dtype)
         for place, name in self._single:
             values[place, : len(ones)] = [feeds[name].item() for feeds in ones]
             if others:
@@ -161,7 +167,7 @@ class Gatherer:
         return found
 
 
-def scores(arrays: Sequence[Array], dtype: "np.dtype[np.floating]") -> Numeric:
+def _scores(arrays: Sequence[Array], dtype: "np.dtype[np.floating]") -> Numeric:
     """Return one score for each row of score outputs, in any order."""
     ones: list[float] = []
     by_shape: dict[tuple[int, ...], list[Array]] = {}

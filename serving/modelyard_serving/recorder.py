@@ -1,9 +1,10 @@
 """Live counts over the profile's bins, for each role: what drift is measured from.
 
-A request costs one list append; the counting is done for many rows at once, soon after, and in
-pieces, so that it never holds up the event loop for long.  A reader first counts what waits, so its
-answer is exact at that instant.  Everything here runs on the event loop's thread; nothing is ever
-reset, so any number of readers may come and miss.
+A request costs one list append; the counting is done for many rows at once, as soon as there are
+enough, and in pieces, so that it never holds up the event loop for long.  It keeps pace with what
+comes: rows that wait for long have left the processor's caches.  A reader first counts what waits,
+so its answer is exact at that instant.  Everything here runs on the event loop's thread; nothing is
+ever reset, so any number of readers may come and miss.
 """
 
 from collections import deque
@@ -15,19 +16,20 @@ from typing import Protocol
 import msgspec
 
 from modelyard_core.answers import Answers
-from modelyard_core.reference import Profile
+from modelyard_core.reference import NumericProfile, Profile
 from modelyard_core.roles import Role
 from modelyard_core.signature import Signature
 from modelyard_core.sketch import SCHEMA, RoleSketch, Sketch
 from modelyard_serving import answers, clock, gathering
 from modelyard_serving.codec import Array
-from modelyard_serving.counting import Categories, Numbers, Ruler
+from modelyard_serving.counting import Categories, Name, Numbers, Ruler
 from modelyard_serving.identity import Identity
 
-FOLD_AFTER_ROWS = 4096
-"""Several pieces: the last one, which costs as much, may hold next to nothing."""
 FOLD_AFTER_SECONDS = 0.25
-PIECE_VALUES = 1 << 15
+"""How long rows that are no whole piece may wait for others."""
+TURN_SECONDS = 0.002
+"""After so long others get their turn, though whole pieces wait."""
+PIECE_VALUES = 1 << 16
 """Values that are counted at once, half as many where they make features, too: some tenths of a
 millisecond.  That makes no more and no fewer rows than these:"""
 FEWEST_ROWS = 64
@@ -58,6 +60,11 @@ class _Waiting(msgspec.Struct, frozen=True, gc=False):
     rows_of_each: Sequence[int] = ()
     """Rows of each request that has a place in `ids`; empty where each has one."""
 
+    @property
+    def weight(self) -> int:
+        """Rows, and what a request costs beside them."""
+        return max(self.rows, REQUEST_ROWS)
+
     def split(self, rows: int) -> "tuple[_Waiting, _Waiting]":
         """Return so many rows, with all that is counted once a request, and the rest."""
         first = {name: array[:rows] for name, array in self.feeds.items()}
@@ -69,13 +76,11 @@ class _Waiting(msgspec.Struct, frozen=True, gc=False):
 class _RoleCounts:
     """What one role has seen."""
 
-    def __init__(self, features: Ruler, prediction: Ruler, columns: gathering.Plan) -> None:
-        self._gatherer = gathering.Gatherer(columns, features.dtype)
-        self._score_dtype = prediction.dtype
+    def __init__(self, ruler: Ruler, columns: gathering.Plan) -> None:
+        self._gatherer = gathering.Gatherer(columns, ruler.dtype)
         self.rows = 0
         self.requests = 0
-        self._numbers = Numbers(features)
-        self._prediction = Numbers(prediction)
+        self._numbers = Numbers(ruler)
         self._categories = {each.profile.name: Categories(each.profile) for each in columns.texts}
 
     def add(self, taken: Sequence[_Waiting]) -> None:
@@ -85,17 +90,17 @@ class _RoleCounts:
         others = [entry.feeds for entry in taken if entry.rows != 1]
         self.rows += rows
         self.requests += sum(entry.requests for entry in taken)
-        self._numbers.add(self._gatherer.numbers(ones, others, rows))
-        scores = gathering.scores([entry.scores for entry in taken], self._score_dtype)
-        self._prediction.add(scores[None, :])
+        scores = [entry.scores for entry in taken]
+        self._numbers.add(self._gatherer.numbers(ones, others, scores, rows))
         for name, values in self._gatherer.texts(ones, others).items():
             self._categories[name].add(values)
 
     def sketch(self) -> RoleSketch:
         """Return what was counted."""
-        features = self._numbers.counts()
+        numbers = self._numbers.counts()
+        prediction = numbers.pop(None)
+        features = {name: counts for name, counts in numbers.items() if name is not None}
         features |= {name: column.counts() for name, column in self._categories.items()}
-        (prediction,) = self._prediction.counts().values()
         return RoleSketch(self.rows, self.requests, features, prediction, self._numbers.fourier())
 
 
@@ -118,19 +123,19 @@ class Recorder:
         self._roles: dict[Role, _RoleCounts] = {}
         self._waiting: deque[_Waiting] = deque()
         self._waiting_rows = 0
-        self._features = Ruler(
-            {each.profile.name: (each.profile, each.tensor.datatype) for each in columns.numbers},
-            profile.fourier,
-        )
-        self._prediction = Ruler(
-            {columns.score.name: (profile.prediction, columns.score.datatype)}, None
-        )
+        """A request of few rows as `REQUEST_ROWS`."""
+        self._has_timer = False
+        numbers: dict[Name, tuple[NumericProfile, str]] = {
+            each.profile.name: (each.profile, each.tensor.datatype) for each in columns.numbers
+        }
+        numbers[None] = (profile.prediction, columns.score.datatype)
+        self._ruler = Ruler(numbers, profile.fourier)
         self._left_out = {tensor.name for tensor in signature.inputs} - columns.inputs
-        width = (len(columns.numbers) + 1) * (1 if self._features.features is None else 2)
+        width = len(numbers) * (1 if self._ruler.features is None else 2)
         rows = PIECE_VALUES // width // FEWEST_ROWS * FEWEST_ROWS
         self._piece_rows = min(MOST_ROWS, max(FEWEST_ROWS, rows))
-        self._most_rows = MAX_WAITING_BYTES // (columns.row_bytes + REQUEST_BYTES)
-        self._fold_rows = min(FOLD_AFTER_ROWS, self._most_rows // 2)
+        most = MAX_WAITING_BYTES // (columns.row_bytes + REQUEST_BYTES)
+        self._most_rows = max(self._piece_rows, most)
 
     def record(
         self,
@@ -169,28 +174,42 @@ class Recorder:
         if self._left_out:  # what is not counted is not kept either: an image, say
             used = {name: entry.feeds[name] for name in self._columns.inputs}
             entry = msgspec.structs.replace(entry, feeds=used)
-        if not self._waiting:
-            self._later(FOLD_AFTER_SECONDS, self._count_piece)
-        self._waiting.append(entry)
+        if not self._has_timer:
+            self._has_timer = True
+            self._later(FOLD_AFTER_SECONDS, self._count_rest)
         before = self._waiting_rows
-        self._waiting_rows += entry.rows or 1
-        if before < self._fold_rows <= self._waiting_rows:
-            self._later(0, self._count_piece)  # as soon as the answer is on its way
+        self._waiting.append(entry)
+        self._waiting_rows += entry.weight
+        if before < self._piece_rows <= self._waiting_rows:
+            self._later(0, self._count_pieces)  # as soon as the answer is on its way
         while self._waiting_rows > self._most_rows:
             self._count(clock.now())
 
-    def _count_piece(self) -> None:
+    def _count_pieces(self) -> None:
+        """Count whole pieces, for as long as one turn may take."""
+        now, end = clock.now(), clock.perf_counter() + TURN_SECONDS
+        while self._waiting_rows >= self._piece_rows:
+            self._count(now)
+            if clock.perf_counter() > end:
+                break
+        if self._waiting_rows >= self._piece_rows:
+            self._later(0, self._count_pieces)
+
+    def _count_rest(self) -> None:
+        """Count what waits, though it is no whole piece."""
+        self._has_timer = False
         if self._waiting:
             self._count(clock.now())
         if self._waiting:
-            self._later(0, self._count_piece)
+            self._has_timer = True
+            self._later(FOLD_AFTER_SECONDS, self._count_rest)
 
     def _count(self, now: datetime) -> None:
         self._ring.begin(now)
         taken = self._take()
         for role in {entry.role for entry in taken}:
             if role not in self._roles:
-                self._roles[role] = _RoleCounts(self._features, self._prediction, self._columns)
+                self._roles[role] = _RoleCounts(self._ruler, self._columns)
             self._roles[role].add([entry for entry in taken if entry.role is role])
 
     def _take(self) -> list[_Waiting]:
@@ -200,12 +219,13 @@ class Recorder:
             entry = self._waiting.popleft()
             if entry.ids:
                 self._sample(entry)
+            self._waiting_rows -= entry.weight
             if entry.rows > room:
                 entry, rest = entry.split(room)
                 self._waiting.appendleft(rest)
+                self._waiting_rows += rest.weight
             taken.append(entry)
-            room -= max(entry.rows, REQUEST_ROWS)
-            self._waiting_rows -= entry.rows or 1
+            room -= entry.weight
         return taken
 
     def _sample(self, entry: _Waiting) -> None:

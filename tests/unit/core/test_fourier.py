@@ -9,6 +9,7 @@ from scipy import stats
 from modelyard_core import fourier
 from modelyard_core.reference import FourierProfile
 from modelyard_serving.counting import Features
+from modelyard_serving.recorder import MOST_ROWS
 
 COLUMNS = ("temp", "wind", "rain")
 PROFILE = FourierProfile(COLUMNS, 1, 2.4, 1, (0,) * fourier.FREQUENCIES, (0.0, 0.0, 0.0))
@@ -24,6 +25,13 @@ WEIGHTS = [fourier.weights(1, column, 2.4, fourier.FREQUENCIES) for column in CO
 OFFSETS = fourier.offsets(1, fourier.FREQUENCIES)
 
 
+def sums(table, features=FEATURES):
+    """Return the sums over z · UNITS, [columns, rows]."""
+    with_ones = np.vstack([table, np.ones(table.shape[1])])
+    pieces = range(0, table.shape[1], MOST_ROWS)
+    return sum(features.sums(with_ones[:, begin : begin + MOST_ROWS]) for begin in pieces)
+
+
 def by_definition(table):
     found = [fourier.features(row, WEIGHTS, OFFSETS) for row in table]
     return np.array(found).sum(axis=0).tolist()
@@ -31,18 +39,25 @@ def by_definition(table):
 
 @given(rows)
 def test_sums_over_arrays_are_those_of_the_definition_to_the_last_digit(table):
-    sums = FEATURES.sums(np.array(table, dtype=np.float64).T)
+    found = sums(np.array(table, dtype=np.float64).T)
 
-    assert sums.tolist() == by_definition(table)
+    assert found.tolist() == by_definition(table)
+
+
+def test_the_sums_of_a_whole_piece_are_exact_where_they_are_largest():
+    # The mean of every column: each feature's phase is its offset, in every row.
+    found = sums(np.zeros((3, MOST_ROWS)))
+
+    assert found.tolist() == [MOST_ROWS * each for each in by_definition([(0, 0, 0)])]
 
 
 def test_a_columns_weights_do_not_depend_on_its_place():
     table = np.random.default_rng(1).integers(-4096, 4096, (3, 50)).astype(np.float64)
     moved = ("rain", "temp", "wind")
 
-    there = Features(PROFILE, moved).sums(table[[2, 0, 1]])
+    there = sums(table[[2, 0, 1]], Features(PROFILE, moved))
 
-    assert there.tolist() == FEATURES.sums(table).tolist()
+    assert there.tolist() == sums(table).tolist()
 
 
 def test_weights_are_normal_and_offsets_even():
@@ -56,7 +71,7 @@ def test_weights_are_normal_and_offsets_even():
 
 def mean_vector(values):
     standardised = np.clip(np.rint(values * fourier.UNITS), -8192, 8192)
-    return FEATURES.sums(standardised) / values.shape[1] / fourier.AMPLITUDE
+    return sums(standardised) / values.shape[1] / fourier.AMPLITUDE
 
 
 def p_value(window, reference, spread, rows_of_both):
@@ -77,7 +92,7 @@ def world():
     """The mean vector of a large sample, and the traces of the covariance's powers."""
     random = np.random.default_rng(3)
     sample = random.normal(size=(3, 20_000))
-    each = [FEATURES.sums(np.rint(row[:, None] * fourier.UNITS)) for row in sample.T[:4000]]
+    each = [sums(np.rint(row[:, None] * fourier.UNITS)) for row in sample.T[:4000]]
     covariance = np.cov(np.array(each).T / fourier.AMPLITUDE)
     powers = [covariance, covariance @ covariance, covariance @ covariance @ covariance]
     return random, mean_vector(sample), [power.trace() for power in powers]

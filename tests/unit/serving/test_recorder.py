@@ -120,17 +120,18 @@ def test_counting_waits_until_later_and_less_when_there_is_much():
     record(counts, Role.DIRECT, [(0, 0, "north", 0.5)])
     assert [seconds for seconds, _ in asked] == [recorder.FOLD_AFTER_SECONDS]
     for _ in range(2):
-        record(counts, Role.DIRECT, [(0, 0, "north", 0.5)] * recorder.FOLD_AFTER_ROWS)
+        record(counts, Role.DIRECT, [(0, 0, "north", 0.5)] * recorder.MOST_ROWS)
     assert [seconds for seconds, _ in asked] == [recorder.FOLD_AFTER_SECONDS, 0]
     while asked:
         asked.pop(0)[1]()
     record(counts, Role.DIRECT, [(0, 0, "north", 0.5)])
 
     assert [seconds for seconds, _ in asked] == [recorder.FOLD_AFTER_SECONDS]
-    assert counts.snapshot(NOON).roles["direct"].rows == 2 * recorder.FOLD_AFTER_ROWS + 3
+    assert counts.snapshot(NOON).roles["direct"].rows == 2 * recorder.MOST_ROWS + 3
 
 
-def test_much_is_counted_in_pieces_between_which_others_get_their_turn():
+def test_much_is_counted_in_pieces_between_which_others_get_their_turn(monkeypatch):
+    monkeypatch.setattr(recorder, "TURN_SECONDS", 0)
     asked = []
     counts = a_recorder(later=lambda _, callback: asked.append(callback))
     piece = recorder.MOST_ROWS
