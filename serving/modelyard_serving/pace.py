@@ -25,13 +25,19 @@ class Pace:
     def expected(self, rows: int) -> float:
         """Return the seconds that a run may take; 0 as long as nothing is known.
 
+        Twice the rows take at most twice as long, so that runs of half the size tell when a size that
+        was slow for a while, and that nobody dares since, is fast again.
+
         >>> pace = Pace()
         >>> pace.observe(8, 0.5)
         >>> pace.expected(1), pace.expected(8), pace.expected(16)
         (0.5, 0.5, 1.0)
         """
         size = _class_of(rows)
-        for smaller in range(size, -1, -1):
+        known, half = self._seconds[size], self._seconds[size - 1]
+        if known:
+            return min(known, 2 * half) if half else known
+        for smaller in range(size - 1, -1, -1):
             if self._seconds[smaller]:
                 return self._seconds[smaller] * (1 << (size - smaller))
         return next((seconds for seconds in self._seconds[size:] if seconds), 0.0)
