@@ -152,7 +152,7 @@ async def _infer(
     sample_id = request.headers.get(REQUEST_ID)
 
     def write(computed: Computed) -> tuple[Response, int]:
-        answer = inference.write(computed)
+        answer = inference.write(computed.request_id, computed.outputs, computed.arrays)
         response = http_answers.response(answer, accepted)
         if papers.enabled:
             known_as = sample_id or computed.request_id

@@ -11,21 +11,20 @@ the event loop, is handed to the slow way, which finds the right words or the th
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress, repeat
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
 import numpy as np
 
 from modelyard_core.errors import ModelyardError
 from modelyard_core.roles import Role
 from modelyard_serving import wire
+from modelyard_serving.batches import Arrays, Batch, Request, Rows
 from modelyard_serving.clock import perf_counter
 from modelyard_serving.codec import Array
 from modelyard_serving.fast_model import FastModel
 from modelyard_serving.heads import Head
-from modelyard_serving.inference import Computed
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.protocol import Answer
 from modelyard_serving.receipts import Receipts
@@ -34,6 +33,8 @@ MAX_ROWS = 256
 """Rows of a shared run."""
 MAX_WAITING = 1024
 """Requests that wait for the end of a turn; beyond it they wait in their connections."""
+SEND_SECONDS = 0.001
+"""How long an answer may wait for others: to wake a client costs more than to write to one awake."""
 TURN_SECONDS = 0.005
 """After so long others get their turn, a health probe for example."""
 
@@ -72,6 +73,7 @@ class Coalescer:
         """Whether this turn has brought a request: the end of the turn answers all that wait."""
         self.began = 0.0
         """When that was: the others were here then, too, or they would not come in this turn."""
+        self._unsent: list[tuple[asyncio.Transport, bytes]] = []
         self._blocked: list[Callable[[], None]] = []
 
     def open(self, model: FastModel) -> None:
@@ -109,13 +111,19 @@ class Coalescer:
         if not waiting:
             return
         assert self._model is not None
-        end = perf_counter() + TURN_SECONDS
+        now = perf_counter()
+        end, send_by = now + TURN_SECONDS, now + SEND_SECONDS
         done, next_one = 0, 0
         try:
-            while done < len(waiting) and (not done or perf_counter() < end):
+            while done < len(waiting) and (not done or now < end):
                 next_one = done + 1
                 next_one = done = self._answer_some(self._model, waiting, done)
+                now = perf_counter()
+                if now >= send_by:
+                    self._send()
+                    send_by = now + SEND_SECONDS
         finally:
+            self._send()
             if done < next_one:  # a bug: one client pays for it, not all that came with it
                 waiting[done][0].transport.abort()
             if next_one < len(waiting):
@@ -124,6 +132,13 @@ class Coalescer:
             if self._blocked and not self.is_full:
                 self._make_room_known()
 
+    def _send(self) -> None:
+        """Send the answers that are ready."""
+        unsent, self._unsent = self._unsent, []
+        for transport, packet in unsent:
+            if not transport.is_closing():  # writing to a client that has gone raises
+                transport.write(packet)
+
     def _make_room_known(self) -> None:
         blocked, self._blocked = self._blocked, []
         for go_on in blocked:
@@ -131,53 +146,50 @@ class Coalescer:
 
     def _answer_some(self, model: FastModel, waiting: Sequence[Entry], begin: int) -> int:
         """Answer one entry or several from a place on; return the place of the next."""
-        if not waiting[begin][3].is_small:
-            self._answer_alone(model, waiting[begin])
-            return begin + 1
         most = _rows_in_time(model)
-        entries = most if self._together and model.joins else min(most, 1)
-        candidates = waiting[begin : begin + entries]
-        requests, counts = _read_small(model, candidates, most)
-        if not counts:
-            self._answer_alone(model, waiting[begin])
-            return begin + 1
-        group = candidates[: len(counts)]
-        if not self._answer_together(model, group, requests, counts):
-            for entry in group:
-                self._answer_alone(model, entry)
-        return begin + len(group)
+        end = begin + (most if self._together and model.joins else 1)
+        batch = _read(model, waiting[begin : max(end, begin + 1)], most)
+        group = waiting[begin : begin + len(batch.counts)] if batch else ()
+        if batch and self._answer_together(model, group, batch):
+            return begin + len(group)
+        for entry in group or waiting[begin : begin + 1]:
+            self._answer_alone(model, entry)
+        return begin + max(len(group), 1)
 
-    def _answer_together(
-        self,
-        model: FastModel,
-        group: Sequence[Entry],
-        requests: Sequence[Any],
-        counts: Sequence[int],
-    ) -> bool:
-        """Answer requests by one run; return False, and nothing is done, if that cannot be.
+    def _answer_alone(self, model: FastModel, entry: Entry) -> None:
+        """Answer a request by a run of its own, or let the slow way do it."""
+        connection, data, begin, head, *_ = entry
+        batch = None
+        if not connection.is_slow:
+            batch = Arrays.read(model, [(head, data[begin:])], 0)
+        if batch is None or not self._answer_together(model, [entry], batch):
+            self._send()  # what the same connection is owed comes first
+            connection.hand_over(data)
 
-        `counts` are the rows of each.
-        """
-        assert model.columns is not None
+    def _answer_together(self, model: FastModel, group: Sequence[Entry], batch: Batch) -> bool:
+        """Answer requests by one run; return False, and nothing is done, if that cannot be."""
+        counts = batch.counts
         rows = sum(counts)
+        if model.is_slow_for(rows):
+            return False
         times = [perf_counter()]
-        feeds = model.columns.feeds(requests)
+        feeds = batch.feeds()
         if feeds is None:
             return False
+        names = batch.names
         times.append(perf_counter())
         try:
-            arrays = model.run(feeds, rows)
+            arrays = model.inference.model.run(feeds, names, rows)
+            times.append(perf_counter())
+            answers = batch.answers(arrays)
         except ModelyardError:
             return False
-        times.append(perf_counter())
-        columns = model.writer.columns(rows, arrays)
-        if columns is None:
+        if answers is None:
             return False
-        own_ids = [request.id for request in requests]
-        ids = [entry[4] or own_id for entry, own_id in zip(group, own_ids, strict=True)]
-        scores = arrays[model.score]
-        bodies = model.writer.answers(own_ids, counts, columns)
-        _write(group, bodies, self._receipts(model, ids, counts, scores, bodies))
+        scores = arrays[names.index(model.inference.signature.score)]
+        ids = [entry[4] or own_id for entry, own_id in zip(group, batch.ids, strict=True)]
+        receipts = self._receipts(model, ids, counts, scores, answers)
+        self._unsent += _packets(group, answers, receipts)
         times.append(perf_counter())
         roles = _roles(group)
         self._count(model, group, roles, counts, times)
@@ -190,11 +202,12 @@ class Coalescer:
         ids: Sequence[str | None],
         counts: Sequence[int],
         scores: Array,
-        bodies: Sequence[bytes],
+        answers: Sequence[Answer],
     ) -> Iterable[bytes]:
         """Return a receipt for each answer, or nothing for each."""
         if not self._papers.enabled:
             return repeat(b"")
+        bodies = [answer.body for answer in answers]
         return self._papers.write_each(model.inference, ids, counts, scores, bodies)
 
     def _count(
@@ -218,27 +231,6 @@ class Coalescer:
         for role, start, count in zip(roles, starts, counts, strict=True):
             self._metrics.answered_together(role, (start,), end, count)
 
-    def _answer_alone(self, model: FastModel, entry: Entry) -> None:
-        connection, data, _, head, sample_id, _ = entry
-        done = None if connection.is_slow else _run_alone(model, entry)
-        if done is None:
-            connection.hand_over(data)
-            return
-        computed, answer, times = done
-        known_as = sample_id or computed.request_id
-        if not connection.transport.is_closing():
-            receipt = b""
-            if self._papers.enabled:
-                receipt = self._papers.write(
-                    model.inference, known_as, computed.scores, answer.body
-                ).encode()
-            connection.transport.write(wire.answer(answer, head.encoding, receipt))
-        times.append(perf_counter())
-        self._count(model, (entry,), (head.role,), (computed.rows,), times)
-        model.inference.recorder.record(
-            head.role, computed.rows, computed.feeds, computed.scores, known_as
-        )
-
 
 def _rows_in_time(model: FastModel) -> int:
     """Return how many rows a shared run may have without holding up the event loop; maybe none."""
@@ -248,31 +240,20 @@ def _rows_in_time(model: FastModel) -> int:
     return rows
 
 
-def _read_small(
-    model: FastModel, waiting: Sequence[Entry], most: int
-) -> tuple[list[Any], list[int]]:
-    """Return the first requests that may share a run of at most so many rows, and the rows of each.
+def _read(model: FastModel, waiting: Sequence[Entry], most: int) -> Batch | None:
+    """Return the first requests that share a run; None if the first is for the slow way, or alone."""
+    first = waiting[0][3]
+    if first.is_small and first.json_length is None:
+        return Rows.read(model, _requests(waiting), most)
+    return Arrays.read(model, _requests(waiting), most)
 
-    The first one that may not, and what is no request, ends them.
-    """
-    columns, read = model.columns, model.read_small
-    if columns is None or read is None:
-        return [], []
-    requests = []
-    rows = 0
-    try:
-        for connection, data, begin, head, _, _ in waiting:
-            if not head.is_small or connection.is_slow:
-                break
-            request = read(data[begin:])
-            rows += request.inputs[0].shape[0]
-            if rows > most:
-                break
-            requests.append(request)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass  # the slow way finds the words for it
-    counts = columns.rows_of_each(requests)
-    return requests[: len(counts)], counts
+
+def _requests(waiting: Sequence[Entry]) -> Iterator[Request]:
+    """Yield requests up to one whose connection has gone the slow way meanwhile."""
+    for connection, data, begin, head, _, _ in waiting:
+        if connection.is_slow:
+            return
+        yield head, data[begin:]
 
 
 def _roles(group: Sequence[Entry]) -> list[Role]:
@@ -284,29 +265,16 @@ def _roles(group: Sequence[Entry]) -> list[Role]:
     return [first]
 
 
-def _run_alone(model: FastModel, entry: Entry) -> tuple[Computed, Answer, list[float]] | None:
-    """Return the result, the answer and the times; None for what the slow way must answer."""
-    times = [perf_counter()]
-    inference = model.inference
-    _, data, begin, head, _, _ = entry
-    try:
-        request_id, bound = model.read(data[begin:], head.json_length)
-        if model.is_slow_for(bound.rows):
-            return None
-        times.append(perf_counter())
-        computed = inference.run_bound(request_id, bound)
-        times.append(perf_counter())
-        return computed, inference.write(computed), times
-    except ModelyardError:
-        return None
-
-
-def _write(group: Sequence[Entry], bodies: Sequence[bytes], receipts: Iterable[bytes]) -> None:
-    """Send the answers of a shared run."""
-    for (connection, _, _, head, _, _), body, receipt in zip(group, bodies, receipts, strict=False):
-        transport = connection.transport
-        if not transport.is_closing():  # writing to a client that has gone raises
-            transport.write(wire.json(body, head.encoding, receipt))
+def _packets(
+    group: Sequence[Entry], answers: Sequence[Answer], receipts: Iterable[bytes]
+) -> list[tuple[asyncio.Transport, bytes]]:
+    """Return where each answer of a run goes, and its bytes."""
+    return [
+        (connection.transport, wire.answer(answer, head.encoding, receipt))
+        for (connection, _, _, head, _, _), answer, receipt in zip(
+            group, answers, receipts, strict=False
+        )
+    ]
 
 
 def _record(

@@ -65,7 +65,7 @@ class BinaryReader:
         Raises:
             InvalidRequest, TooLarge: as `protocol.parse` and `Contract.bind`.
         """
-        request_id, rest = _cut(body[:json_length])
+        request_id, rest = cut_id(body[:json_length])
         plan = self._plans.get(rest)
         if plan is not None and plan.size == len(body) - json_length:
             feeds = {
@@ -100,10 +100,10 @@ class BinaryReader:
         self._plans[rest] = _Plan(begin, own_id, tuple(tensors), bound.outputs, bound.rows)
 
 
-def _cut(head: bytes) -> tuple[str | None, bytes]:
+def cut_id(head: bytes) -> tuple[str | None, bytes]:
     """Return the id that a JSON part begins with, and that part without it.
 
-    >>> _cut(b'{"id": "7", "inputs": []}')
+    >>> cut_id(b'{"id": "7", "inputs": []}')
     ('7', b'{"inputs": []}')
     """
     found = ID_FIRST.match(head)

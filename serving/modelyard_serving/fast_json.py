@@ -7,6 +7,7 @@ take, it takes as they do, to the bit.
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from math import prod
 from typing import Any, Literal
@@ -17,8 +18,10 @@ import orjson
 import simdjson
 
 from modelyard_serving import codec
+from modelyard_serving.array_writer import NOT_FINITE, escaped
 from modelyard_serving.codec import Array
 from modelyard_serving.contract import Contract, InputSpec
+from modelyard_serving.fast_binary import cut_id
 
 _INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 _ELEMENTS: Mapping[str, type] = {
@@ -27,10 +30,23 @@ _ELEMENTS: Mapping[str, type] = {
 _PACKED: Mapping[str, str] = {"FP32": "f", "FP64": "d"}
 SMALL_ROWS = 8
 """Rows of a request that shares a run, at most."""
-NOT_FINITE = b"null"
-"""What is written for a float that JSON has no form for."""
 REQUEST_KEYS = (["id", "inputs"], ["inputs"], ["inputs", "id"])
 TENSOR_KEYS = ["data", "datatype", "name", "shape"]
+DATA = b'"data":['
+MAX_FRAMES = 256
+MAX_FRAME_BYTES = 4096
+Read = tuple[str | None, int, dict[str, Array]]
+"""A request's id, rows and feeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What is around the numbers of a request says this."""
+
+    request_id: str | None
+    """None, too, where it is not remembered with the rest."""
+    rows: int
+    shapes: tuple[tuple[int, ...], ...]
 
 
 class Columns:
@@ -124,13 +140,18 @@ def _tensor_type(spec: InputSpec) -> type:
 
 
 class LargeReader:
-    """Reads requests of many numbers without making an object of each."""
+    """Reads requests of many numbers without making an object of each.
+
+    What is around the numbers decides everything but them, and clients repeat it to the byte.  So it is
+    read once and remembered, without the id where that is what it begins with.
+    """
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
         self._parser = simdjson.Parser()
         # One of `inputs`, then two of each tensor: a further one is nesting, which is read elsewhere.
         self._brackets = 1 + 2 * len(columns.specs)
+        self._frames: dict[tuple[bytes, ...], _Frame] = {}
 
     @classmethod
     def of(cls, columns: Columns) -> "LargeReader | None":
@@ -138,17 +159,46 @@ class LargeReader:
         floats = all(spec.tensor.datatype in codec.FLOATS for spec in columns.specs)
         return cls(columns) if floats else None
 
-    def read(self, body: bytes) -> tuple[str | None, int, dict[str, Array]] | None:
+    def read(self, body: bytes) -> Read | None:
         """Return a request's id, rows and feeds; None for what is not of the usual form."""
-        if body[:1] != b"{" or not _holds(body, b"[", self._brackets):
-            return None
         try:
-            document = self._parser.parse(body)
-            return self._request(document)
+            request_id, frame, lists = _taken_apart(body, len(self._columns.specs))
+            known = self._frames.get(frame)
+            if known is not None:
+                return self._framed(request_id, known, lists)
+            found = self._whole(body)
         except (ValueError, TypeError, AttributeError, RuntimeError, KeyError):
             return None
+        if found is not None and lists:
+            self._remember(frame, found, is_cut=request_id is not None)
+        return found
 
-    def _request(self, document: Any) -> tuple[str | None, int, dict[str, Array]] | None:  # noqa: ANN401
+    def _framed(
+        self, request_id: str | None, known: "_Frame", lists: Sequence[bytes]
+    ) -> Read | None:
+        feeds = {}
+        for spec, shape, numbers in zip(self._columns.specs, known.shapes, lists, strict=True):
+            array = _filled(spec, shape, self._parser.parse(numbers))
+            if array is None:
+                return None
+            feeds[spec.tensor.name] = array
+        return known.request_id if request_id is None else request_id, known.rows, feeds
+
+    def _remember(self, frame: tuple[bytes, ...], found: Read, *, is_cut: bool) -> None:
+        if sum(map(len, frame)) > MAX_FRAME_BYTES:
+            return
+        if len(self._frames) >= MAX_FRAMES:
+            self._frames.clear()
+        request_id, rows, feeds = found
+        shapes = tuple(array.shape for array in feeds.values())
+        self._frames[frame] = _Frame(None if is_cut else request_id, rows, shapes)
+
+    def _whole(self, body: bytes) -> Read | None:
+        if body[:1] != b"{" or not _holds(body, b"[", self._brackets):
+            return None
+        return self._request(self._parser.parse(body))
+
+    def _request(self, document: Any) -> Read | None:  # noqa: ANN401
         keys = list(document.keys())
         if keys not in REQUEST_KEYS:
             return None
@@ -171,6 +221,31 @@ class LargeReader:
         return (request_id, rows.pop(), feeds) if len(rows) == 1 else None
 
 
+def _taken_apart(body: bytes, count: int) -> tuple[str | None, tuple[bytes, ...], list[bytes]]:
+    """Return the id that a body begins with, what is around its lists of data, and these lists.
+
+    There are so many lists, or none where the body is not of that form.  A list ends at the first
+    bracket; text cannot hold what one begins with, since a quote within text has a backslash.
+
+    >>> _taken_apart(b'{"id":"7","inputs":[{"data":[1,2]}]}', 1)
+    ('7', (b'id', b'{"inputs":[{"data":', b'}]}'), [b'[1,2]'])
+    """
+    around, lists = [], []
+    at = 0
+    for _ in range(count):
+        begin = body.find(DATA, at) + len(DATA) - 1
+        end = body.find(b"]", begin) + 1
+        if begin < len(DATA) - 1 or not end:
+            return None, (), []
+        around.append(body[at:begin])
+        lists.append(body[begin:end])
+        at = end
+    around.append(body[at:])
+    request_id, around[0] = cut_id(around[0])
+    # A second id behind the lists is refused, so one that is alone there must not look the same.
+    return request_id, (b"" if request_id is None else b"id", *around), lists
+
+
 def _holds(body: bytes, what: bytes, times: int) -> bool:
     """Return whether something is in a body so many times: to find a few costs less than to count."""
     at = -1
@@ -191,10 +266,15 @@ def _large_array(spec: InputSpec, width: int, tensor: Any) -> Array | None:  # n
     whole = all(type(size) is int for size in shape)
     if not whole or rows < 1 or tuple(rest) != wanted.shape[1:]:
         return None
-    numbers = np.frombuffer(tensor["data"].as_buffer(of_type="d"), dtype=np.float64)
-    if len(numbers) != rows * width:
+    return _filled(spec, shape, tensor["data"])
+
+
+def _filled(spec: InputSpec, shape: Sequence[int], data: Any) -> Array | None:  # noqa: ANN401
+    """Return the numbers of a list in this shape; None if there are not so many."""
+    numbers = np.frombuffer(data.as_buffer(of_type="d"), dtype=np.float64)
+    if len(numbers) != prod(shape):
         return None
-    if wanted.datatype != "FP32":
+    if spec.tensor.datatype != "FP32":
         return numbers.reshape(shape)
     single = _single(numbers)
     return None if single is None else single.reshape(shape)
@@ -270,7 +350,7 @@ class RowWriter:
 
 def _literal(text: str) -> bytes:
     """Return a JSON string as a template's constant."""
-    return orjson.dumps(text).replace(b"%", b"%%")
+    return escaped(orjson.dumps(text))
 
 
 def _pieces(datatype: str, array: Array) -> list[bytes] | None:

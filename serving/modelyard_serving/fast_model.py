@@ -19,6 +19,7 @@ from modelyard_core import codec as shapes
 from modelyard_core.errors import ModelyardError
 from modelyard_core.reference import Profile
 from modelyard_serving import codec, protocol
+from modelyard_serving.array_writer import ArrayWriter
 from modelyard_serving.clock import thread_time
 from modelyard_serving.codec import Array
 from modelyard_serving.contract import Bound
@@ -50,6 +51,7 @@ class FastModel:
     large: LargeReader | None
     binary: BinaryReader
     writer: RowWriter
+    array_writer: ArrayWriter
     joins: bool
     """Whether requests may share a run."""
     outputs: tuple[RequestedOutput, ...]
@@ -104,6 +106,7 @@ def of(inference: Inference) -> FastModel:
             inference.version,
             [(tensor.name, tensor.datatype) for tensor in signature.outputs],
         ),
+        array_writer=ArrayWriter(inference.name, inference.version, inference.model.outputs),
         joins=columns is not None and varies and _rows_are_alone(inference, columns, profile),
         outputs=tuple(RequestedOutput(name) for name in names),
         names=names,

@@ -65,10 +65,10 @@ class Head:
     """What the client likes large answers to be packed with."""
 
     is_small: bool = field(init=False)
-    """Whether it is an inference that may share a run with others."""
+    """Whether it is an inference that came in one packet, most likely."""
 
     def __post_init__(self) -> None:
-        is_short = self.length <= SMALL_BYTES and self.json_length is None
+        is_short = self.length <= SMALL_BYTES
         object.__setattr__(self, "is_small", self.kind is Kind.INFER and is_short)
 
 

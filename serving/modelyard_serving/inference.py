@@ -4,7 +4,7 @@ Knows the protocol's requests and the model; knows no HTTP, so that every transp
 Small and fast requests run where they are; what would hold up the event loop goes to a thread.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -156,17 +156,22 @@ class Inference:
         arrays = dict(zip(names, self.model.run(bound.feeds, names, bound.rows), strict=True))
         return Computed(arrays, bound.outputs, request_id, bound.rows, bound.feeds, arrays[score])
 
-    def write(self, computed: Computed) -> protocol.Answer:
-        """Return the answer over HTTP.
+    def write(
+        self,
+        request_id: str | None,
+        asked: Sequence[RequestedOutput],
+        arrays: Mapping[str, Array],
+    ) -> protocol.Answer:
+        """Return the answer over HTTP; `arrays` has every output that was asked for.
 
         Raises:
             InvalidRequest: an output cannot be written in the form that was asked for.
         """
-        outputs = [self._encode(asked, computed) for asked in computed.outputs]
-        return protocol.render(self.name, self.version, computed.request_id, outputs)
+        outputs = [self._encode(each, arrays[each.name]) for each in asked]
+        return protocol.render(self.name, self.version, request_id, outputs)
 
-    def _encode(self, asked: RequestedOutput, computed: Computed) -> protocol.OutputTensor:
-        name, array = asked.name, computed.arrays[asked.name]
+    def _encode(self, asked: RequestedOutput, array: Array) -> protocol.OutputTensor:
+        name = asked.name
         datatype = self.model.outputs[name]
         data: bytes | memoryview
         if asked.binary:

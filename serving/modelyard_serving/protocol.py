@@ -298,30 +298,32 @@ def render(
     model: str, version: str, request_id: str | None, outputs: Sequence[OutputTensor]
 ) -> Answer:
     """Return the answer: JSON, then the binary tensors; an id that was not sent is not answered."""
-    head = _head(model, version)
+    text = head(model, version)
     if request_id is not None:
-        head += b'"id":%b,' % orjson.dumps(request_id)
-    head += b'"outputs":[%b]}' % b",".join(map(_output, outputs))
+        text += b'"id":%b,' % orjson.dumps(request_id)
+    text += b'"outputs":[%b]}' % b",".join(map(_output, outputs))
     tensors = [output.data for output in outputs if output.binary]
     if not tensors:
-        return Answer(head)
-    return Answer(b"".join((head, *tensors)), len(head))
+        return Answer(text)
+    return Answer(b"".join((text, *tensors)), len(text))
 
 
 def _output(output: OutputTensor) -> bytes:
-    described = _described(output.name, output.datatype, output.shape)
+    what = described(output.name, output.datatype, output.shape)
     if output.binary:
-        return described + b'"parameters":{"binary_data_size":%d}}' % len(output.data)
-    return b"".join((described, b'"data":', output.data, b"}"))
+        return what + b'"parameters":{"binary_data_size":%d}}' % len(output.data)
+    return b"".join((what, b'"data":', output.data, b"}"))
 
 
 @lru_cache
-def _head(model: str, version: str) -> bytes:
+def head(model: str, version: str) -> bytes:
+    """Return how every answer begins."""
     return b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(model), orjson.dumps(version))
 
 
 @lru_cache
-def _described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+def described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    """Return how an output begins; its elements, or what tells of them, follow."""
     return b'{"name":%b,"datatype":"%b","shape":%b,' % (
         orjson.dumps(name),
         datatype.encode(),

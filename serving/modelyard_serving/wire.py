@@ -19,20 +19,20 @@ _PLAIN_HEADS = tuple(_PLAIN % length + b"\r\n" for length in range(_KEEP_PLAIN_B
 """By the length of the body."""
 
 
-def json(body: bytes, encoding: str = "", receipt: bytes = b"") -> bytes:
-    """Return the answer with a JSON body; `encoding` is how the client likes a large one packed.
-
-    `receipt` is the answer's receipt, if it has one.
-    """
-    if len(body) < _KEEP_PLAIN_BELOW:
-        if receipt:
-            return _SIGNED % (len(body), receipt, body)
-        return _PLAIN_HEADS[len(body)] + body
-    return answer(protocol.Answer(body), encoding, receipt)
+def json(body: bytes) -> bytes:
+    """Return a plain answer with a small JSON body."""
+    return _PLAIN_HEADS[len(body)] + body
 
 
 def answer(what: protocol.Answer, encoding: str = "", receipt: bytes = b"") -> bytes:
-    """Return an answer of either form."""
+    """Return an answer; `encoding` is how the client likes a large one packed.
+
+    `receipt` is the answer's receipt, if it has one.
+    """
+    if what.json_length is None and len(what.body) < _KEEP_PLAIN_BELOW:
+        if receipt:
+            return _SIGNED % (len(what.body), receipt, what.body)
+        return json(what.body)
     body = what.body
     fields = b""
     kind = b"application/json"
