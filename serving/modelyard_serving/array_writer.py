@@ -28,7 +28,7 @@ class ArrayWriter:
         self._head = escaped(protocol.head(model, version))
         self._datatypes = datatypes
         self._asked: Asked = ()
-        self._templates: dict[tuple[int, ...], bytes] = {}
+        self._templates: dict[tuple[object, ...], bytes] = {}
 
     def answers(
         self,
@@ -94,7 +94,7 @@ class ArrayWriter:
         if asked is not self._asked or len(self._templates) >= MAX_TEMPLATES:
             self._asked = asked
             self._templates.clear()
-        key = (rows, *(size for shape in shapes for size in shape))
+        key = (rows, *shapes)
         found = self._templates.get(key)
         if found is None:
             tensors = (
