@@ -118,7 +118,10 @@ class Arrays:
 
     @classmethod
     def read(cls, model: FastModel, waiting: Iterable[Request], most: int) -> "Arrays | None":
-        """Return the first requests, of at most so many rows if they are several."""
+        """Return the first requests, of at most so many rows if they are several.
+
+        One without rows is alone: there are models that take no empty batch.
+        """
         ids: list[str | None] = []
         bounds: list[Bound] = []
         rows = 0
@@ -131,7 +134,7 @@ class Arrays:
             except ModelyardError:
                 break
             rows += bound.rows
-            if bounds and rows > most:
+            if bounds and (rows > most or not bound.rows):
                 break
             ids.append(request_id)
             bounds.append(bound)
