@@ -71,6 +71,11 @@ def processor_seconds(pids: list[int]) -> float:
     return sum(int(fields[11]) + int(fields[12]) for fields in found) / TICKS
 
 
+def stolen_ticks() -> int:
+    """Return the time that a hypervisor has kept the processors for others, in ticks."""
+    return int((PROC / "stat").read_text().split(maxsplit=9)[8])
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What some processes hold, in MiB, counted in two ways."""

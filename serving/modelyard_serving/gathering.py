@@ -18,14 +18,13 @@ from modelyard_serving import codec
 from modelyard_serving.codec import Array
 from modelyard_serving.counting import Numeric, span
 from modelyard_serving.errors import Unservable
-from modelyard_serving.scores import scores_of
+from modelyard_serving.scores import MATRIX, scores_of
 
 Feeds = Mapping[str, Array]
 P = TypeVar("P", NumericProfile, CategoryProfile)
 
 TEXT_BYTES = 64
 """Of a text, about."""
-LAST_OF_TWO = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +143,16 @@ class Gatherer:
         `ones` are feeds of a single row.  The scores are in an order of their own.
         """
         values: Numeric = np.empty((self._count + 1, rows), self._dtype)
-        values[-1] = _scores(scores, self._dtype)
+        values[-1] = _scores(scores)
         for place, name in self._single:
             values[place, : len(ones)] = [feeds[name].item() for feeds in ones]
             if others:
                 arrays = [feeds[name].reshape(-1) for feeds in others]
                 np.concatenate(arrays, out=values[place, len(ones) :], casting="unsafe")
         for name, width, places, indices in self._matrices:
-            tables = [feeds[name].reshape(-1, width) for feeds in chain(ones, others)]
+            tables = [feeds[name] for feeds in chain(ones, others)]
+            if tables[0].ndim != MATRIX:
+                tables = [table.reshape(-1, width) for table in tables]
             values[places] = np.concatenate(tables)[:, indices].T
         return values
 
@@ -167,15 +168,10 @@ class Gatherer:
         return found
 
 
-def _scores(arrays: Sequence[Array], dtype: "np.dtype[np.floating]") -> Numeric:
+def _scores(arrays: Sequence[Array]) -> Numeric:
     """Return one score for each row of score outputs, in any order."""
-    ones: list[float] = []
     by_shape: dict[tuple[int, ...], list[Array]] = {}
     for array in arrays:
-        # Of one row with one score, or with two, the last is it: no array is needed to know.
-        if len(array) == 1 and 0 < array.size <= LAST_OF_TWO:
-            ones.append(array.item(-1))
-        else:
-            by_shape.setdefault(array.shape[1:], []).append(array)
+        by_shape.setdefault(array.shape[1:], []).append(array)
     several = [scores_of(np.concatenate(group)) for group in by_shape.values()]
-    return np.concatenate([np.array(ones, dtype), *several], dtype=dtype, casting="unsafe")
+    return several[0] if len(several) == 1 else np.concatenate(several)

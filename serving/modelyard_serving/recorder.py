@@ -34,8 +34,8 @@ PIECE_VALUES = 1 << 16
 millisecond.  That makes no more and no fewer rows than these:"""
 FEWEST_ROWS = 64
 MOST_ROWS = 1024
-REQUEST_ROWS = 8
-"""To put the arrays of requests together takes as long for each as to count about so many rows."""
+RUN_ROWS = 8
+"""To put the arrays of runs together takes as long for each as to count about so many rows."""
 MAX_WAITING_BYTES = 32 << 20
 """What may wait, about; beyond it counting does not wait for its turn."""
 REQUEST_BYTES = 512
@@ -62,8 +62,8 @@ class _Waiting(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def weight(self) -> int:
-        """Rows, and what a request costs beside them."""
-        return max(self.rows, REQUEST_ROWS)
+        """Rows, and what it costs beside them, in rows: the run, and each request's id."""
+        return self.rows + self.requests + RUN_ROWS
 
     def split(self, rows: int) -> "tuple[_Waiting, _Waiting]":
         """Return so many rows, with all that is counted once a request, and the rest."""
@@ -123,7 +123,7 @@ class Recorder:
         self._roles: dict[Role, _RoleCounts] = {}
         self._waiting: deque[_Waiting] = deque()
         self._waiting_rows = 0
-        """A request of few rows as `REQUEST_ROWS`."""
+        """With what runs and requests cost beside their rows."""
         self._has_timer = False
         numbers: dict[Name, tuple[NumericProfile, str]] = {
             each.profile.name: (each.profile, each.tensor.datatype) for each in columns.numbers
@@ -207,10 +207,12 @@ class Recorder:
     def _count(self, now: datetime) -> None:
         self._ring.begin(now)
         taken = self._take()
-        for role in {entry.role for entry in taken}:
+        roles = {entry.role for entry in taken}
+        for role in roles:
             if role not in self._roles:
                 self._roles[role] = _RoleCounts(self._ruler, self._columns)
-            self._roles[role].add([entry for entry in taken if entry.role is role])
+            mine = taken if len(roles) == 1 else [each for each in taken if each.role is role]
+            self._roles[role].add(mine)
 
     def _take(self) -> list[_Waiting]:
         """Take what is counted at once; requests with more rows are split."""
