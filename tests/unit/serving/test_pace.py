@@ -2,6 +2,9 @@
 
 import numpy as np
 import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelyard_core.roles import Role
 from modelyard_serving.model import direct_run
@@ -41,6 +44,71 @@ def test_one_slow_run_among_fast_ones_is_soon_forgotten():
     assert pace.expected(1) < 0.0005
     pace.observe(1, 1.0)
     assert pace.expected(1) < 0.2
+
+
+def test_a_size_that_was_slow_is_dared_again_when_half_of_it_is_fast():
+    pace = Pace()
+    pace.observe(64, 0.1)
+    assert pace.expected(64) == 0.1
+    pace.observe(32, 0.001)
+
+    assert pace.expected(64) == pytest.approx(0.002)
+    for _ in range(8):  # and once it is, its own runs tell
+        pace.observe(64, 0.0015)
+    assert pace.expected(64) == pytest.approx(0.0015, rel=0.5)
+    assert pace.expected(128) == pytest.approx(2 * pace.expected(64))
+
+
+def test_a_size_that_is_slow_stays_so_though_half_of_it_is_not_so_slow():
+    pace = Pace()
+    for _ in range(20):
+        pace.observe(32, 0.06)
+        pace.observe(64, 0.1)
+
+    assert pace.expected(64) == pytest.approx(0.1)
+    assert pace.expected(32) == pytest.approx(0.06)
+
+
+LIMIT = 0.001
+SIZES = [1 << power for power in range(8, -1, -1)]
+
+
+def most(pace) -> int:
+    """Return the largest size that is dared; one row can always be run elsewhere."""
+    return next((size for size in SIZES if pace.expected(size) <= LIMIT), 1)
+
+
+@pytest.mark.parametrize("slow_sizes", [SIZES, SIZES[:1], SIZES[:4], SIZES[-3:]])
+@pytest.mark.parametrize(
+    ("each_row", "right"), [(1e-6, 256), (1e-5, 64), (1e-4, 8), (5e-3, 1)], ids=str
+)
+def test_after_a_slow_time_runs_are_soon_as_large_as_they_may_be_and_no_larger(
+    slow_sizes, each_row, right
+):
+    pace = Pace()
+    for size in slow_sizes * 3:
+        pace.observe(size, 0.5)
+    for _ in range(100):
+        size = most(pace)
+        pace.observe(size, 1e-5 + each_row * size)
+
+    assert most(pace) == right
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 300), st.floats(1e-6, 1.0)), min_size=1, max_size=20),
+    st.integers(1, 300),
+)
+def test_no_size_is_expected_to_take_longer_than_twice_what_half_of_it_took(seen, rows):
+    pace = Pace()
+    for size, seconds in seen:
+        pace.observe(size, seconds)
+    halves = [seconds for size, seconds in seen if size.bit_length() == rows.bit_length()]
+
+    assert pace.expected(rows) > 0
+    if halves:
+        assert pace.expected(rows) <= max(halves) * 1.001
+        assert pace.expected(2 * rows) <= 2 * max(halves) * 1.001
 
 
 class Session:
