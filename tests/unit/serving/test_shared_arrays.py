@@ -164,6 +164,32 @@ async def test_what_was_asked_before_one_that_goes_the_slow_way_is_answered_firs
     check_order(kinds, await shared.answers(pieces, len(kinds)))
 
 
+def watched(protocol, seen):
+    """Return connections that tell how many answers had been sent when they went the slow way."""
+
+    def hand_over(self, data):
+        seen.append(self.transport.written.count(b"HTTP/1.1 200"))
+        protocol.hand_over(self, data)
+
+    return type("Watched", (protocol,), {"hand_over": hand_over})
+
+
+@pytest.mark.parametrize("slow", [kind for kind in SLOW if kind not in OK_SLOW])
+async def test_answers_that_wait_for_others_are_sent_before_a_connection_goes_the_slow_way(
+    server, slow
+):
+    seen = []
+    server.protocol = watched(server.protocol, seen)
+    kinds = [*FAST, slow]
+    connection = server.connect()
+    connection.data_received(
+        b"".join({**FAST, **SLOW}[kind](number) for number, kind in enumerate(kinds))
+    )
+
+    check_order(kinds, await server.answers(connection, len(kinds)))
+    assert seen == [len(FAST)]
+
+
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("seed", range(8))
 async def test_pipelined_requests_of_all_forms_are_answered_in_order_on_every_connection(
