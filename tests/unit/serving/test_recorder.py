@@ -201,6 +201,102 @@ def as_batch(counts, role, table):
     counts.record_batch(role, len(table), len(table), columns(temp, wind, station), scores, ids)
 
 
+class Loop:
+    """An event loop that calls back when it is told to."""
+
+    def __init__(self):
+        self.soon, self.timers = [], []
+
+    def later(self, seconds, callback):
+        (self.timers if seconds else self.soon).append(callback)
+
+    def turn(self):
+        """Call back all that wanted no delay, and what these want."""
+        while self.soon:
+            self.soon.pop(0)()
+
+    def wait(self):
+        """Let the time of all timers be over."""
+        timers, self.timers = self.timers, []
+        for callback in timers:
+            callback()
+
+
+WORK = st.lists(
+    st.tuples(
+        st.sampled_from(Role),
+        st.sampled_from([0, 1, 1, 5, 60, 1000, 1024, 1025, 2500]),
+        st.sampled_from(["one", "together", "apart"]),
+        st.sampled_from(["", "", "turn", "turn", "wait", "read"]),
+    ),
+    max_size=12,
+)
+CALM = (0.5, 0.15, "north", 0.25)
+
+
+def record_some(counts, role, size, how):
+    """Record so many rows: of one request, of as many that ran together, or some each by itself."""
+    if how == "apart":
+        size = 1 + size % 100
+    ways = {"one": record, "together": as_batch, "apart": one_by_one}
+    ways[how](counts, role, [CALM] * size)
+    return size
+
+
+@settings(max_examples=50)
+@given(WORK, st.sampled_from([0.0, 1000.0]))
+def test_counting_keeps_pace_and_one_timer_counts_the_rest(work, turn_seconds):
+    loop = Loop()
+    counts = a_recorder(SUMMED, loop.later)
+    rows = dict.fromkeys([role for role, *_ in work], 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recorder, "TURN_SECONDS", turn_seconds)
+        for role, size, how, then in work:
+            rows[role] += record_some(counts, role, size, how)
+            assert len(loop.timers) == 1
+            if then == "read":
+                counts.snapshot(NOON)
+            elif then:
+                loop.turn() if then == "turn" else loop.wait()
+            assert then != "turn" or counts._waiting_rows < counts._piece_rows
+            assert len(loop.timers) <= 1
+    loop.turn()
+    loop.wait()
+
+    assert (counts._waiting_rows, loop.timers, loop.soon) == (0, [], [])
+    seen = {Role(name): role.rows for name, role in counts.snapshot(NOON).roles.items()}
+    assert seen == rows
+
+
+def test_a_timer_that_finds_much_waits_again_for_the_rest():
+    loop = Loop()
+    counts = a_recorder(SUMMED, loop.later)
+    record(counts, Role.DIRECT, [CALM] * (3 * recorder.MOST_ROWS + 1))
+    timers = 0
+    while loop.timers:
+        loop.wait()
+        timers += 1
+        assert len(loop.timers) <= 1
+
+    assert timers == 4
+    assert counts._waiting_rows == 0
+
+
+def test_each_row_by_itself_or_a_thousand_at_once_are_counted_before_they_are_many():
+    loop = Loop()
+    counts = a_recorder(SUMMED, loop.later)
+    for number in range(300):
+        if number % 100 == 0:
+            as_batch(counts, Role.STABLE, [CALM] * 1000)
+        record(counts, Role.CANARY, [CALM])
+        loop.turn()
+        assert counts._waiting_rows < counts._piece_rows <= recorder.MOST_ROWS
+
+    assert len(loop.timers) == 1
+    roles = counts.snapshot(NOON).roles
+    assert (roles["stable"].requests, roles["canary"].requests) == (3000, 300)
+
+
 class Pod:
     """A process whose event loop does what the test says."""
 
