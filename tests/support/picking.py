@@ -96,5 +96,7 @@ def drawn(seed: int, count: int, **how) -> list[bytes]:
         fields = [f"x-modelyard-role: {dice.choice(['stable', 'canary', 'shadow'])}"]
         if dice.integers(2):
             fields.append(f"x-request-id: router-{number}")
+        if dice.integers(4) == 0:
+            fields.append("accept-encoding: gzip")
         requests.append(FORMS[form](1000 * seed + number, *fields, **WISHES[wish], **how))
     return requests

@@ -1,6 +1,7 @@
 """Requests of every form that arrive together share runs, and feel nothing of each other."""
 
 import dataclasses
+import gzip
 import json
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ import pytest_asyncio
 from onnx import TensorProto, helper
 
 from modelyard_core import receipts as core
+from modelyard_serving import coalescing
 from modelyard_serving.receipts import Receipts
 from support import bundles, hot, onnx_models, picking
 from support.picking import FORMS, WISHES, in_binary, in_json
@@ -162,6 +164,39 @@ async def test_what_was_asked_before_one_that_goes_the_slow_way_is_answered_firs
 
     check_order(kinds, await shared.answers(one, len(kinds)))
     check_order(kinds, await shared.answers(pieces, len(kinds)))
+
+
+@pytest.mark.parametrize("send_seconds", [0.0, 1000.0])
+@pytest.mark.parametrize("turn_seconds", [0.0, 1000.0])
+async def test_however_little_time_there_is_all_are_answered_in_order(
+    server, monkeypatch, send_seconds, turn_seconds
+):
+    """One run in each turn, or all in one; each run's answers sent at once, or those of all."""
+    monkeypatch.setattr(coalescing, "SEND_SECONDS", send_seconds)
+    monkeypatch.setattr(coalescing, "TURN_SECONDS", turn_seconds)
+    every = {**FAST, **SLOW}
+    kinds = [*FAST, *FAST, "nan-in-json", *FAST, "chunked", *FAST, "an-error", *FAST]
+    connections = [server.connect() for _ in range(6)]
+    for number, kind in enumerate(kinds):
+        for connection in connections:
+            connection.data_received(every[kind](number))
+
+    for connection in connections:
+        check_order(kinds, await server.answers(connection, len(kinds)))
+
+
+async def test_more_than_may_wait_of_all_forms_waits_in_the_connections(bundle):
+    async with hot.hot(bundle, max_pipelined=64) as server:
+        kinds = [*FAST] * 13
+        connections = [server.connect() for _ in range(20)]
+        for connection in connections:
+            connection.data_received(b"".join(FAST[kind](i) for i, kind in enumerate(kinds)))
+        assert len(server.coalescer.waiting) <= coalescing.MAX_WAITING + 64
+        assert not all(connection.transport.reads for connection in connections)
+
+        for connection in connections:
+            check_order(kinds, await server.answers(connection, len(kinds)))
+            assert connection.transport.reads
 
 
 def watched(protocol, seen):
@@ -354,7 +389,9 @@ async def signing(bundle, tmp_path):
 
 def receipt_of(answer):
     """Return an answer's receipt, the time set to another."""
-    receipt = core.verify(answer.headers["x-modelyard-receipt"], [KEY], answer.body)
+    packed = answer.headers.get("content-encoding") == "gzip"
+    content = gzip.decompress(answer.body) if packed else answer.body
+    receipt = core.verify(answer.headers["x-modelyard-receipt"], [KEY], content)
     return dataclasses.replace(receipt, at=NOON)
 
 
