@@ -68,6 +68,17 @@ def echo(folder, datatype, shape):
     return write(folder / "model", data, signature, onnx_models.EMPTY_PROFILE)
 
 
+def averaging(folder):
+    """Write a bundle of a model in which each row's answer depends on all rows."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0]),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    io = ("FP32", (-1, 2))
+    data = onnx_models.build(nodes, [("x", *io)], [("y", *io)])
+    return write(folder / "model", data, onnx_models.echo_signature(*io), onnx_models.EMPTY_PROFILE)
+
+
 def write_manifest(folder: Path, files: dict[str, bytes]) -> Bundle:
     """Write a true manifest of the files and return the bundle."""
     manifest = bundle.Manifest(

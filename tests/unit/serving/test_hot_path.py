@@ -327,25 +327,13 @@ async def test_a_request_that_breaks_the_model_takes_no_other_down(tmp_path):
     ]  # fmt: skip
 
 
-def averaging_bundle(folder):
-    """Write a model in which each row's answer depends on all rows."""
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
-        helper.make_node("Sub", ["x", "mean"], ["y"]),
-    ]
-    io = ("FP32", (-1, 1))
-    data = onnx_models.build(nodes, [("x", *io)], [("y", *io)])
-    signature = onnx_models.echo_signature(*io)
-    return bundles.write(folder / "model", data, signature, onnx_models.EMPTY_PROFILE)
-
-
 async def test_requests_share_no_run_where_rows_feel_each_other(tmp_path):
-    async with hot.hot(averaging_bundle(tmp_path)) as server:
-        one = json.dumps({"inputs": [tensor(shape=(1, 1), data=[4])]}).encode()
+    async with hot.hot(bundles.averaging(tmp_path)) as server:
+        one = json.dumps({"inputs": [tensor(shape=(1, 2), data=[4, 5])]}).encode()
         answers = await server.converse(request(one) * 3)
 
         assert not server.model.joins
-        assert [json.loads(a.body)["outputs"][0]["data"] for a in answers] == [[0.0]] * 3
+        assert [json.loads(a.body)["outputs"][0]["data"] for a in answers] == [[0.0, 0.0]] * 3
         assert fast_counts(server) == (3, 3)
 
 

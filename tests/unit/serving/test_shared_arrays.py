@@ -324,20 +324,8 @@ async def test_without_coalescing_each_request_has_a_run_of_its_own(bundle):
         assert answers == await alone(server, picking.drawn(1, CLIENTS, form=hot.chunked))
 
 
-def averaging(folder):
-    """Write a model in which each row's answer depends on all rows."""
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0]),
-        helper.make_node("Sub", ["x", "mean"], ["y"]),
-    ]
-    io = ("FP32", (-1, 2))
-    data = onnx_models.build(nodes, [("x", *io)], [("y", *io)])
-    signature = onnx_models.echo_signature(*io)
-    return bundles.write(folder / "model", data, signature, onnx_models.EMPTY_PROFILE)
-
-
 async def test_requests_share_no_run_where_rows_feel_each_other(tmp_path):
-    async with hot.hot(averaging(tmp_path)) as server:
+    async with hot.hot(bundles.averaging(tmp_path)) as server:
         answers = await together(server, [in_binary(picking.rows(i)) for i in range(8)])
         _, requests, runs = await counts(server)
 
