@@ -7,8 +7,8 @@ A batch holds the first of some requests that may share a run; the first one tha
 no request, ends it.  A batch of one request may hold whatever the model takes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
@@ -20,48 +20,40 @@ from modelyard_serving.codec import Array
 from modelyard_serving.contract import Bound
 from modelyard_serving.fast_model import FastModel
 from modelyard_serving.heads import Head
-from modelyard_serving.protocol import Answer, RequestedOutput
-
-Request = tuple[Head, bytes]
-"""What the head says, and the body."""
+from modelyard_serving.protocol import Answer
 
 
-class Batch(Protocol):
-    """Requests that share a run."""
+class Connection(Protocol):
+    """Where a request came from."""
 
-    @property
-    def ids(self) -> Sequence[str | None]:
-        """The id of each."""
+    transport: asyncio.Transport
+    is_slow: bool
+    """Whether this connection's bytes go to the slow way, in order, for now."""
 
-    @property
-    def counts(self) -> Sequence[int]:
-        """The rows of each."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The outputs that the run is to give; the score is one of them."""
-
-    def feeds(self) -> Mapping[str, Array] | None:
-        """Return the rows of all, below each other; None if one holds what none may."""
-
-    def answers(self, arrays: Sequence[Array]) -> Sequence[Answer] | None:
-        """Return the answer of each, of the outputs `names`; None if one cannot be written.
-
-        Raises:
-            InvalidRequest: the same.
-        """
+    def hand_over(self, data: bytes) -> None:
+        """Let the slow way answer a whole request, and all that come after it."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+Entry = tuple[Connection, bytes, int, Head, str | None, float]
+"""A request that waits for the end of a turn: its connection, its bytes, where the body begins in
+them, what the head says, the id that its copies have too, and when it came.  A bare tuple, since one
+is made for every request."""
+
+
+class Rows(msgspec.Struct, frozen=True, gc=False):
     """Small requests in JSON, of the usual form."""
 
     model: FastModel
     requests: Sequence[Any]
+    ids: Sequence[str | None]
     counts: Sequence[int]
+    """The rows of each."""
+    names: Sequence[str]
+    """The outputs that the run is to give: all of them."""
 
     @classmethod
-    def read(cls, model: FastModel, waiting: Iterable[Request], most: int) -> "Rows | None":
+    def read(cls, model: FastModel, waiting: Sequence[Entry], most: int) -> "Rows | None":
         """Return the first requests of at most so many rows; None if there is none."""
         columns, read = model.columns, model.read_small
         if columns is None or read is None:
@@ -69,10 +61,10 @@ class Rows:
         requests = []
         rows = 0
         try:
-            for head, body in waiting:
-                if not head.is_small or head.json_length is not None:
+            for connection, data, begin, head, _, _ in waiting:
+                if not head.has_rows or connection.is_slow:
                     break
-                request = read(body)
+                request = read(data[begin:])
                 rows += request.inputs[0].shape[0]
                 if rows > most:
                     break
@@ -80,17 +72,10 @@ class Rows:
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass  # the slow way finds the words for it
         counts = columns.rows_of_each(requests)
-        return cls(model, requests[: len(counts)], counts) if counts else None
-
-    @property
-    def ids(self) -> list[str | None]:
-        """The id of each."""
-        return [request.id for request in self.requests]
-
-    @property
-    def names(self) -> Sequence[str]:
-        """All outputs."""
-        return self.model.names
+        if not counts:
+            return None
+        del requests[len(counts) :]
+        return cls(model, requests, [each.id for each in requests], counts, model.names)
 
     def feeds(self) -> Mapping[str, Array] | None:
         """Return the rows of all, below each other; None where a number is too large."""
@@ -103,21 +88,24 @@ class Rows:
         columns = writer.columns(sum(self.counts), arrays)
         if columns is None:
             return None
-        return list(map(Answer, writer.answers(self.ids, self.counts, columns)))
+        return [Answer(body) for body in writer.answers(self.ids, self.counts, columns)]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrays:
+class Arrays(msgspec.Struct, frozen=True, gc=False):
     """Requests of any form, bound to the model."""
 
     model: FastModel
-    ids: Sequence[str | None]
     bounds: Sequence[Bound]
-    _differ: bool
+    ids: Sequence[str | None]
+    counts: Sequence[int]
+    """The rows of each."""
+    names: Sequence[str]
+    """The outputs that the run is to give: those that are asked for, and the score."""
+    differ: bool
     """Whether they ask for different outputs, or in different forms."""
 
     @classmethod
-    def read(cls, model: FastModel, waiting: Iterable[Request], most: int) -> "Arrays | None":
+    def read(cls, model: FastModel, waiting: Sequence[Entry], most: int) -> "Arrays | None":
         """Return the first requests, of at most so many rows if they are several.
 
         One without rows is alone: there are models that take no empty batch.
@@ -125,12 +113,13 @@ class Arrays:
         ids: list[str | None] = []
         bounds: list[Bound] = []
         rows = 0
-        for head, body in waiting:
+        for connection, data, begin, head, _, _ in waiting:
             # One that is too many is read again, so the sizes of the others are a hint.
-            if bounds and (rows + bounds[-1].rows > most or not bounds[-1].rows):
+            enough = bounds and (rows + bounds[-1].rows > most or not bounds[-1].rows)
+            if enough or connection.is_slow:
                 break
             try:
-                request_id, bound = model.read(body, head.json_length)
+                request_id, bound = model.read(data[begin:], head.json_length)
             except ModelyardError:
                 break
             rows += bound.rows
@@ -138,18 +127,17 @@ class Arrays:
                 break
             ids.append(request_id)
             bounds.append(bound)
-        differ = any(bound.outputs != bounds[0].outputs for bound in bounds[1:])
-        return cls(model, ids, bounds, differ) if bounds else None
+        return cls._of(model, bounds, ids) if bounds else None
 
-    @property
-    def names(self) -> Sequence[str]:
-        """The outputs that are asked for, and the score."""
-        return self.model.names if self._differ else _names(self.model, self.bounds[0].outputs)
-
-    @property
-    def counts(self) -> list[int]:
-        """The rows of each."""
-        return [bound.rows for bound in self.bounds]
+    @classmethod
+    def _of(cls, model: FastModel, bounds: Sequence[Bound], ids: Sequence[str | None]) -> "Arrays":
+        asked, score = bounds[0].outputs, model.inference.signature.score
+        differ = any(bound.outputs != asked for bound in bounds[1:])
+        names: Sequence[str] = model.names
+        if not differ:
+            wanted = [output.name for output in asked]
+            names = wanted if score in wanted else [*wanted, score]
+        return cls(model, bounds, ids, [bound.rows for bound in bounds], names, differ)
 
     def feeds(self) -> Mapping[str, Array]:
         """Return the rows of all, below each other."""
@@ -167,18 +155,18 @@ class Arrays:
             InvalidRequest: an output cannot be written in the form that was asked for.
         """
         named = dict(zip(self.names, arrays, strict=True))
-        counts, asked = self.counts, self.bounds[0].outputs
         answers = None
-        if not self._differ:
-            answers = self.model.array_writer.answers(self.ids, counts, asked, named)
-        return answers or self._rendered(named, counts)
+        if not self.differ:
+            write = self.model.array_writer.answers
+            answers = write(self.ids, self.counts, self.bounds[0].outputs, named)
+        return answers or self._rendered(named)
 
-    def _rendered(self, arrays: Mapping[str, Array], counts: Sequence[int]) -> list[Answer] | None:
+    def _rendered(self, arrays: Mapping[str, Array]) -> list[Answer] | None:
         """Return the answer of each, whatever its outputs and their forms."""
         write = self.model.inference.write
         if len(self.bounds) == 1:
             return [write(self.ids[0], self.bounds[0].outputs, arrays)]
-        rows = sum(counts)
+        rows = sum(self.counts)
         if any(len(array) != rows for array in arrays.values()):
             return None
         return [
@@ -188,13 +176,10 @@ class Arrays:
                 {name: array[begin:end] for name, array in arrays.items()},
             )
             for request_id, bound, (begin, end) in zip(
-                self.ids, self.bounds, pairwise(accumulate(counts, initial=0)), strict=True
+                self.ids, self.bounds, pairwise(accumulate(self.counts, initial=0)), strict=True
             )
         ]
 
 
-def _names(model: FastModel, asked: Sequence[RequestedOutput]) -> Sequence[str]:
-    """Return outputs that are asked for, and the score."""
-    names = [output.name for output in asked]
-    score = model.inference.signature.score
-    return names if score in names else [*names, score]
+Batch = Rows | Arrays
+"""Requests that share a run."""

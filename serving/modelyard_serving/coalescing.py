@@ -11,20 +11,19 @@ the event loop, is handed to the slow way, which finds the right words or the th
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress, repeat
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from modelyard_core.errors import ModelyardError
 from modelyard_core.roles import Role
 from modelyard_serving import wire
-from modelyard_serving.batches import Arrays, Batch, Request, Rows
+from modelyard_serving.batches import Arrays, Batch, Connection, Entry, Rows
 from modelyard_serving.clock import perf_counter
 from modelyard_serving.codec import Array
 from modelyard_serving.fast_model import FastModel
-from modelyard_serving.heads import Head
 from modelyard_serving.metrics import Metrics
 from modelyard_serving.protocol import Answer
 from modelyard_serving.receipts import Receipts
@@ -37,24 +36,6 @@ SEND_SECONDS = 0.001
 """How long an answer may wait for others: to wake a client costs more than to write to one awake."""
 TURN_SECONDS = 0.005
 """After so long others get their turn, a health probe for example."""
-
-
-class Connection(Protocol):
-    """Where a request came from."""
-
-    transport: asyncio.Transport
-    is_slow: bool
-    """Whether this connection's bytes go to the slow way, in order, for now."""
-
-    def hand_over(self, data: bytes) -> None:
-        """Let the slow way answer a whole request, and all that come after it."""
-        ...
-
-
-Entry = tuple[Connection, bytes, int, Head, str | None, float]
-"""A request that waits for the end of this turn: its connection, its bytes, where the body begins in
-them, what the head says, the id that its copies have too, and when it came.  A bare tuple, since one
-is made for every request."""
 
 
 class Coalescer:
@@ -73,7 +54,7 @@ class Coalescer:
         """Whether this turn has brought a request: the end of the turn answers all that wait."""
         self.began = 0.0
         """When that was: the others were here then, too, or they would not come in this turn."""
-        self._unsent: list[tuple[asyncio.Transport, bytes]] = []
+        self._ready: list[_Ready] = []
         self._blocked: list[Callable[[], None]] = []
 
     def open(self, model: FastModel) -> None:
@@ -81,13 +62,17 @@ class Coalescer:
         self._model = model
         self.is_open = True
 
-    def add(self, entry: Entry) -> None:
-        """Take a request; it is answered, or handed over, at the end of this turn."""
+    def begin(self) -> None:
+        """Begin a turn: what is put to `waiting` is answered, or handed over, at its end."""
         if not self.waiting:
             asyncio.get_running_loop().call_soon(self.flush)
+        self.has_begun = True
+        self.began = perf_counter()
+
+    def add(self, entry: Entry) -> None:
+        """Take a request."""
         if not self.has_begun:
-            self.has_begun = True
-            self.began = perf_counter()
+            self.begin()
         self.waiting.append(entry)
 
     @property
@@ -133,11 +118,19 @@ class Coalescer:
                 self._make_room_known()
 
     def _send(self) -> None:
-        """Send the answers that are ready."""
-        unsent, self._unsent = self._unsent, []
-        for transport, packet in unsent:
-            if not transport.is_closing():  # writing to a client that has gone raises
-                transport.write(packet)
+        """Send the answers that are ready; what is counted of them nobody waits for."""
+        ready, self._ready = self._ready, []
+        for run in ready:
+            for entry, packet in zip(run.group, run.packets, strict=True):
+                transport = entry[0].transport
+                if not transport.is_closing():  # writing to a client that has gone raises
+                    transport.write(packet)
+        assert self._model is not None
+        end = perf_counter()
+        for run in ready:
+            roles = _roles(run.group)
+            self._count(self._model, run, roles, (*run.times, end))
+            _record(self._model, run, roles)
 
     def _make_room_known(self) -> None:
         blocked, self._blocked = self._blocked, []
@@ -148,9 +141,10 @@ class Coalescer:
         """Answer one entry or several from a place on; return the place of the next."""
         most = _rows_in_time(model)
         end = begin + (most if self._together and model.joins else 1)
-        batch = _read(model, waiting[begin : max(end, begin + 1)], most)
+        form = Rows if waiting[begin][3].has_rows else Arrays
+        batch = form.read(model, waiting[begin : max(end, begin + 1)], most)
         group = waiting[begin : begin + len(batch.counts)] if batch else ()
-        if batch and self._answer_together(model, group, batch):
+        if batch and self._answer_together(model, group, batch, most):
             return begin + len(group)
         for entry in group or waiting[begin : begin + 1]:
             self._answer_alone(model, entry)
@@ -158,29 +152,32 @@ class Coalescer:
 
     def _answer_alone(self, model: FastModel, entry: Entry) -> None:
         """Answer a request by a run of its own, or let the slow way do it."""
-        connection, data, begin, head, *_ = entry
-        batch = None
-        if not connection.is_slow:
-            batch = Arrays.read(model, [(head, data[begin:])], 0)
-        if batch is None or not self._answer_together(model, [entry], batch):
+        connection, data, *_ = entry
+        batch = Arrays.read(model, [entry], 0)
+        if batch is None or not self._answer_together(model, [entry], batch, 0):
             self._send()  # what the same connection is owed comes first
             connection.hand_over(data)
 
-    def _answer_together(self, model: FastModel, group: Sequence[Entry], batch: Batch) -> bool:
-        """Answer requests by one run; return False, and nothing is done, if that cannot be."""
+    def _answer_together(
+        self, model: FastModel, group: Sequence[Entry], batch: Batch, most: int
+    ) -> bool:
+        """Answer requests by one run; return False, and nothing is done, if that cannot be.
+
+        So many rows are known not to hold up the event loop.
+        """
         counts = batch.counts
         rows = sum(counts)
-        if model.is_slow_for(rows):
+        if rows > most and model.is_slow_for(rows):
             return False
-        times = [perf_counter()]
+        read = perf_counter()
         feeds = batch.feeds()
         if feeds is None:
             return False
         names = batch.names
-        times.append(perf_counter())
+        begun = perf_counter()
         try:
             arrays = model.inference.model.run(feeds, names, rows)
-            times.append(perf_counter())
+            ran = perf_counter()
             answers = batch.answers(arrays)
         except ModelyardError:
             return False
@@ -189,11 +186,9 @@ class Coalescer:
         scores = arrays[names.index(model.inference.signature.score)]
         ids = [entry[4] or own_id for entry, own_id in zip(group, batch.ids, strict=True)]
         receipts = self._receipts(model, ids, counts, scores, answers)
-        self._unsent += _packets(group, answers, receipts)
-        times.append(perf_counter())
-        roles = _roles(group)
-        self._count(model, group, roles, counts, times)
-        _record(model, roles, ids, counts, feeds, scores)
+        packets = _packets(group, answers, receipts)
+        times = (read, begun, ran)
+        self._ready.append(_Ready(group, packets, times, ids, counts, feeds, scores))
         return True
 
     def _receipts(
@@ -211,25 +206,33 @@ class Coalescer:
         return self._papers.write_each(model.inference, ids, counts, scores, bodies)
 
     def _count(
-        self,
-        model: FastModel,
-        group: Sequence[Entry],
-        roles: Sequence[Role],
-        counts: Sequence[int],
-        times: Sequence[float],
+        self, model: FastModel, run: "_Ready", roles: Sequence[Role], times: Sequence[float]
     ) -> None:
-        """Count a run, whose `roles` are of `_roles`.
-
-        `counts` are the rows of each request, `times` those between the stages.
-        """
-        rows, end = sum(counts), times[-1]
-        starts = [entry[-1] for entry in group]
+        """Count a run, whose `roles` are of `_roles`; `times` are those between its stages."""
+        rows, end = sum(run.counts), times[-1]
+        starts = [entry[-1] for entry in run.group]
         model.inference.statistics.answered_together(starts, rows, times)
         if len(roles) == 1:
             self._metrics.answered_together(roles[0], starts, end, rows)
             return
-        for role, start, count in zip(roles, starts, counts, strict=True):
+        for role, start, count in zip(roles, starts, run.counts, strict=True):
             self._metrics.answered_together(role, (start,), end, count)
+
+
+class _Ready(NamedTuple):
+    """A run whose answers can be sent."""
+
+    group: Sequence[Entry]
+    packets: Sequence[bytes]
+    """The answer of each."""
+    times: tuple[float, float, float]
+    """When the requests were read, when the run began, and when it had ended."""
+    ids: Sequence[str | None]
+    """What copies of each request have, too."""
+    counts: Sequence[int]
+    """The rows of each."""
+    feeds: Mapping[str, Array]
+    scores: Array
 
 
 def _rows_in_time(model: FastModel) -> int:
@@ -238,22 +241,6 @@ def _rows_in_time(model: FastModel) -> int:
     while rows and model.is_slow_for(rows):
         rows //= 2
     return rows
-
-
-def _read(model: FastModel, waiting: Sequence[Entry], most: int) -> Batch | None:
-    """Return the first requests that share a run; None if the first is for the slow way, or alone."""
-    first = waiting[0][3]
-    if first.is_small and first.json_length is None:
-        return Rows.read(model, _requests(waiting), most)
-    return Arrays.read(model, _requests(waiting), most)
-
-
-def _requests(waiting: Sequence[Entry]) -> Iterator[Request]:
-    """Yield requests up to one whose connection has gone the slow way meanwhile."""
-    for connection, data, begin, head, _, _ in waiting:
-        if connection.is_slow:
-            return
-        yield head, data[begin:]
 
 
 def _roles(group: Sequence[Entry]) -> list[Role]:
@@ -267,28 +254,20 @@ def _roles(group: Sequence[Entry]) -> list[Role]:
 
 def _packets(
     group: Sequence[Entry], answers: Sequence[Answer], receipts: Iterable[bytes]
-) -> list[tuple[asyncio.Transport, bytes]]:
-    """Return where each answer of a run goes, and its bytes."""
+) -> list[bytes]:
+    """Return the bytes of each answer."""
     return [
-        (connection.transport, wire.answer(answer, head.encoding, receipt))
-        for (connection, _, _, head, _, _), answer, receipt in zip(
-            group, answers, receipts, strict=False
-        )
+        wire.answer(answer, entry[3].encoding, receipt)
+        for entry, answer, receipt in zip(group, answers, receipts, strict=False)
     ]
 
 
-def _record(
-    model: FastModel,
-    roles: Sequence[Role],
-    ids: Sequence[str | None],
-    counts: Sequence[int],
-    feeds: Mapping[str, Array],
-    scores: Array,
-) -> None:
+def _record(model: FastModel, run: _Ready, roles: Sequence[Role]) -> None:
     """Let the recorder count a shared run, role by role; `roles` are of `_roles`."""
     record = model.inference.recorder.record_batch
+    _, _, _, ids, counts, feeds, scores = run
     if len(roles) == 1:
-        record(roles[0], len(scores), len(ids), feeds, scores, ids, counts)
+        record(roles[0], sum(counts), len(ids), feeds, scores, ids, counts)
         return
     for role in sorted(set(roles)):
         mine = [each is role for each in roles]

@@ -66,10 +66,13 @@ class Head:
 
     is_small: bool = field(init=False)
     """Whether it is an inference that came in one packet, most likely."""
+    has_rows: bool = field(init=False)
+    """Whether it is one in JSON that is so small that Python's numbers are good enough."""
 
     def __post_init__(self) -> None:
         is_short = self.length <= SMALL_BYTES
         object.__setattr__(self, "is_small", self.kind is Kind.INFER and is_short)
+        object.__setattr__(self, "has_rows", self.is_small and self.json_length is None)
 
 
 Found = tuple[Head, str | None]
@@ -106,9 +109,14 @@ class Heads:
         """How many heads are known."""
         return len(self.known)
 
+    @property
+    def are_current(self) -> bool:
+        """Whether the keys that opened the server for these heads still do."""
+        return self._access.generation == self._generation
+
     def find(self, head: bytes) -> Found | None:
         """Return what a whole head says, and the request's id; None if it is for the slow way."""
-        if self._access.generation != self._generation:
+        if not self.are_current:
             self.known.clear()
             self._generation = self._access.generation
         return self.known.get(head) or self.find_cut(head) or self._learn(head)

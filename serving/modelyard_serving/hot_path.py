@@ -85,15 +85,20 @@ class HotProtocol(ServingProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes to where they belong.
 
-        The first request of a turn takes the long way, which looks at everything; what does not
-        change within a turn need not be looked at again for the others.
+        A whole small request of a known head, on a connection where nothing else is going on, takes
+        the short way; what does not change within a turn is looked at when it begins.
         """
         turn = self._coalescer
-        if self._is_calm and turn.has_begun and len(turn.waiting) < MAX_WAITING:
+        if self._is_calm and len(turn.waiting) < MAX_WAITING:
             begin = data.find(END_OF_HEAD) + HEAD_END_BYTES
             head = data[:begin]
             found = self._known.get(head) or self._find_cut(head)
-            if found is not None and found[0].is_small and len(data) == begin + found[0].length:
+            if (
+                found is not None
+                and found[0].is_small
+                and len(data) == begin + found[0].length
+                and (turn.has_begun or self._begins_turn())
+            ):
                 self._touched = now = turn.began
                 turn.waiting.append((self, data, begin, found[0], found[1], now))
                 return
@@ -102,6 +107,15 @@ class HotProtocol(ServingProtocol):
         self._is_calm = self._deadline is None and not (
             self.is_slow or self._missing or self._rest or self.flow.write_paused
         )
+
+    def _begins_turn(self) -> bool:
+        """Begin a turn, unless something has changed that the long way must see."""
+        turn = self._coalescer
+        changed = self.gate.draining or not self.heads.are_current or not turn.is_open
+        if changed or self.transport.is_closing():
+            return False
+        turn.begin()
+        return True
 
     def _receive(self, data: bytes) -> None:
         if self.is_slow and not self._is_fast_again():

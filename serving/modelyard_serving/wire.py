@@ -29,11 +29,11 @@ def answer(what: protocol.Answer, encoding: str = "", receipt: bytes = b"") -> b
 
     `receipt` is the answer's receipt, if it has one.
     """
-    if what.json_length is None and len(what.body) < _KEEP_PLAIN_BELOW:
-        if receipt:
-            return _SIGNED % (len(what.body), receipt, what.body)
-        return json(what.body)
     body = what.body
+    if what.json_length is None and len(body) < _KEEP_PLAIN_BELOW:
+        if receipt:
+            return _SIGNED % (len(body), receipt, body)
+        return _PLAIN_HEADS[len(body)] + body
     fields = b""
     kind = b"application/json"
     if what.json_length is not None:
