@@ -108,14 +108,14 @@ class Coalescer:
                     self._send()
                     send_by = now + SEND_SECONDS
         finally:
-            self._send()
-            if done < next_one:  # a bug: one client pays for it, not all that came with it
-                waiting[done][0].transport.abort()
             if next_one < len(waiting):
                 asyncio.get_running_loop().call_soon(self.flush)
                 self.waiting = waiting[next_one:] + self.waiting
             if self._blocked and not self.is_full:
                 self._make_room_known()
+            self._send()  # behind what others wait for: it counts, and may have a bug, too
+            if done < next_one:  # a bug: one client pays for it, not all that came with it
+                waiting[done][0].transport.abort()
 
     def _send(self) -> None:
         """Send the answers that are ready; what is counted of them nobody waits for."""
