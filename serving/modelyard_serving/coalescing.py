@@ -1,9 +1,9 @@
 """Requests of many connections that arrive together are read, run and answered together.
 
-Nothing waits: what one turn of the event loop brings is answered at its end.  Requests of a few rows
-share a run of the model where its rows do not depend on each other; others run alone, in their turn,
-so that each connection gets its answers in order.  A request that is invalid, or that would hold up
-the event loop, is handed to the slow way, which finds the right words or the thread for it.
+Nothing waits: what one turn of the event loop brings is answered at its end.  Requests share a run of
+the model where its rows do not depend on each other; connections get their answers in order.  A
+request that is invalid, or that would hold up the event loop, is handed to the slow way, which finds
+the right words or the thread for it.
 
     data_received ──► add ──► [waiting] ──► flush ──┬─► one run for many ──► answers
                                                     ├─► one run for one  ──► answer
