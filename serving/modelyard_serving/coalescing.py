@@ -102,7 +102,7 @@ class Coalescer:
         try:
             while done < len(waiting) and (not done or now < end):
                 next_one = done + 1
-                next_one = done = self._answer_some(self._model, waiting, done)
+                next_one = done = self._answer_some(self._model, waiting, done, now)
                 now = perf_counter()
                 if now >= send_by:
                     self._send()
@@ -137,39 +137,47 @@ class Coalescer:
         for go_on in blocked:
             asyncio.get_running_loop().call_soon(go_on)
 
-    def _answer_some(self, model: FastModel, waiting: Sequence[Entry], begin: int) -> int:
+    def _answer_some(
+        self, model: FastModel, waiting: Sequence[Entry], begin: int, now: float
+    ) -> int:
         """Answer one entry or several from a place on; return the place of the next."""
         most = _rows_in_time(model)
         end = begin + (most if self._together and model.joins else 1)
         form = Rows if waiting[begin][3].has_rows else Arrays
         batch = form.read(model, waiting[begin : max(end, begin + 1)], most)
         group = waiting[begin : begin + len(batch.counts)] if batch else ()
-        if batch and self._answer_together(model, group, batch, most):
+        if batch and self._answer_together(model, group, batch, most, now):
             return begin + len(group)
+        if form is Arrays and len(group) <= 1:  # was alone
+            self._hand_over(waiting[begin])
+            return begin + 1
         for entry in group or waiting[begin : begin + 1]:
             self._answer_alone(model, entry)
         return begin + max(len(group), 1)
 
     def _answer_alone(self, model: FastModel, entry: Entry) -> None:
         """Answer a request by a run of its own, or let the slow way do it."""
-        connection, data, *_ = entry
+        now = perf_counter()
         batch = Arrays.read(model, [entry], 0)
-        if batch is None or not self._answer_together(model, [entry], batch, 0):
-            self._send()  # what the same connection is owed comes first
-            connection.hand_over(data)
+        if batch is None or not self._answer_together(model, [entry], batch, 0, now):
+            self._hand_over(entry)
+
+    def _hand_over(self, entry: Entry) -> None:
+        """Let the slow way answer a request, after what its connection is owed."""
+        self._send()
+        entry[0].hand_over(entry[1])
 
     def _answer_together(
-        self, model: FastModel, group: Sequence[Entry], batch: Batch, most: int
+        self, model: FastModel, group: Sequence[Entry], batch: Batch, most: int, read: float
     ) -> bool:
         """Answer requests by one run; return False, and nothing is done, if that cannot be.
 
-        So many rows are known not to hold up the event loop.
+        `most` rows are known not to hold up the event loop; `read` is when their reading began.
         """
         counts = batch.counts
         rows = sum(counts)
         if rows > most and model.is_slow_for(rows):
             return False
-        read = perf_counter()
         feeds = batch.feeds()
         if feeds is None:
             return False
@@ -226,7 +234,7 @@ class _Ready(NamedTuple):
     packets: Sequence[bytes]
     """The answer of each."""
     times: tuple[float, float, float]
-    """When the requests were read, when the run began, and when it had ended."""
+    """When the reading began, when the run began, and when it had ended."""
     ids: Sequence[str | None]
     """What copies of each request have, too."""
     counts: Sequence[int]
