@@ -239,7 +239,7 @@ def calm(session: Session, case: str, name: str) -> list[Reading]:
     """
     server, asked = session.server(name), session.questions("iris", 1)
     job = Job(server.kind.dialect("iris"), asked, MANY)
-    cell = rounds.UnderLoad(server, job, session.generator)
+    cell = session.under_load(server, job)
     highest = [cell.measure(session.options.seconds).per_second for _ in range(3)]
     slower = replace(job, rate=0.7 * median(highest))
     cell = rounds.UnderLoad(server, slower, replace(session.generator, first=True))

@@ -4,14 +4,14 @@ What is written is what `protocol.render` writes, to the byte.  All of it but th
 is the same for the same outputs and as many rows, so it is put together once.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
+from math import prod
 
 import numpy as np
 import orjson
 
-from modelyard_serving import codec, protocol
+from modelyard_serving import binary, codec, protocol
 from modelyard_serving.codec import Array
 from modelyard_serving.protocol import Answer, RequestedOutput
 
@@ -41,8 +41,8 @@ class ArrayWriter:
 
         `counts` are the rows of each, `arrays` have those of all.
         """
-        binary = asked[0].binary
-        if any(each.binary is not binary for each in asked):
+        in_binary = asked[0].binary
+        if any(each.binary is not in_binary for each in asked):
             return None
         columns = []
         for each in asked:
@@ -54,9 +54,9 @@ class ArrayWriter:
         shapes = [arrays[each.name].shape[1:] for each in asked]
         answers = []
         for request_id, count, *elements in zip(ids, counts, *columns, strict=True):
-            name = b"" if request_id is None else b'"id":%b,' % orjson.dumps(request_id)
+            name = protocol.id_member(request_id)
             template = self._template(asked, count, shapes)
-            if binary:
+            if in_binary:
                 head = template % name
                 answers.append(Answer(b"".join((head, *elements)), len(head)))
             else:
@@ -65,7 +65,7 @@ class ArrayWriter:
 
     def _column(
         self, asked: RequestedOutput, array: Array, counts: Sequence[int]
-    ) -> list[bytes] | None:
+    ) -> list[bytes | memoryview] | None:
         """Return the elements of each request's rows in one output; None if not in this way."""
         datatype = self._datatypes[asked.name]
         rows = sum(counts)
@@ -74,14 +74,12 @@ class ArrayWriter:
         width = array.size // rows
         places = pairwise(accumulate(counts, initial=0))
         if asked.binary:
-            if sys.byteorder != "little":
-                return None
-            raw, size = array.tobytes(), width * array.itemsize
+            raw, size = binary.encode(datatype, array), width * array.itemsize
             return [raw[begin * size : end * size] for begin, end in places]
         if datatype in codec.BINARY_ONLY:
             return None
         flat = np.ascontiguousarray(array).reshape(-1)
-        texts = [
+        texts: list[bytes | memoryview] = [
             orjson.dumps(flat[begin * width : end * width], option=orjson.OPT_SERIALIZE_NUMPY)
             for begin, end in places
         ]
@@ -91,7 +89,7 @@ class ArrayWriter:
 
     def _template(self, asked: Asked, rows: int, shapes: Sequence[tuple[int, ...]]) -> bytes:
         """Return an answer of so many rows without the id's member and without elements."""
-        if asked is not self._asked or len(self._templates) >= MAX_TEMPLATES:
+        if asked != self._asked or len(self._templates) >= MAX_TEMPLATES:
             self._asked = asked
             self._templates.clear()
         key = (rows, *shapes)
@@ -110,7 +108,7 @@ class ArrayWriter:
         described = escaped(protocol.described(asked.name, datatype, shape))
         if not asked.binary:
             return described + b'"data":%b}'
-        size = int(np.prod(shape)) * codec.NUMPY_TYPES[datatype].itemsize
+        size = prod(shape) * codec.NUMPY_TYPES[datatype].itemsize
         return described + b'"parameters":{"binary_data_size":%d}}' % size
 
 

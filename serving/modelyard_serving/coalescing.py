@@ -273,20 +273,19 @@ def _packets(
 def _record(model: FastModel, run: _Ready, roles: Sequence[Role]) -> None:
     """Let the recorder count a shared run, role by role; `roles` are of `_roles`."""
     record = model.inference.recorder.record_batch
-    _, _, _, ids, counts, feeds, scores = run
     if len(roles) == 1:
-        record(roles[0], sum(counts), len(ids), feeds, scores, ids, counts)
+        rows, requests = sum(run.counts), len(run.group)
+        record(roles[0], rows, requests, run.feeds, run.scores, run.ids, run.counts)
         return
     for role in sorted(set(roles)):
         mine = [each is role for each in roles]
-        rows = np.repeat(mine, counts)
-        their_feeds = {name: array[rows] for name, array in feeds.items()}
+        their_rows = np.repeat(mine, run.counts)
         record(
             role,
-            int(rows.sum()),
+            int(their_rows.sum()),
             sum(mine),
-            their_feeds,
-            scores[rows],
-            list(compress(ids, mine)),
-            list(compress(counts, mine)),
+            {name: array[their_rows] for name, array in run.feeds.items()},
+            run.scores[their_rows],
+            list(compress(run.ids, mine)),
+            list(compress(run.counts, mine)),
         )

@@ -1,4 +1,6 @@
-"""Counting rows over a profile's bins, all numeric columns and the prediction at once.  Pure; knows no request.
+"""Counting rows over a profile's bins, all numeric columns and the prediction at once.
+
+Pure; knows no request.
 
 All that is to be known of values follows from how many reach which threshold: one begins each bin,
 one begins the reference's range, one is just above it, and one is reached by all but NaN.  To

@@ -210,10 +210,8 @@ class LargeReader:
             return None
         feeds = {}
         rows = set()
-        for spec, width, tensor in zip(
-            self._columns.specs, self._columns.widths, inputs, strict=True
-        ):
-            array = _large_array(spec, width, tensor)
+        for spec, tensor in zip(self._columns.specs, inputs, strict=True):
+            array = _large_array(spec, tensor)
             if array is None or len(array) > self._columns.max_rows:
                 return None
             feeds[spec.tensor.name] = array
@@ -256,7 +254,7 @@ def _holds(body: bytes, what: bytes, times: int) -> bool:
     return body.find(what, at + 1) < 0
 
 
-def _large_array(spec: InputSpec, width: int, tensor: Any) -> Array | None:  # noqa: ANN401
+def _large_array(spec: InputSpec, tensor: Any) -> Array | None:  # noqa: ANN401
     if sorted(tensor.keys()) != TENSOR_KEYS:
         return None
     wanted = spec.tensor

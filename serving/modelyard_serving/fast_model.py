@@ -5,7 +5,7 @@ the batch, say.  Requests of different clients share a run only after a proof th
 each other.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -58,14 +58,6 @@ class FastModel:
     names: tuple[str, ...]
     score: int
     """The place of the score among the outputs."""
-
-    def run(self, feeds: Mapping[str, Array], rows: int) -> list[Array]:
-        """Return all outputs.
-
-        Raises:
-            InvalidRequest, ModelFailed: as `OnnxModel.run`.
-        """
-        return self.inference.model.run(feeds, self.names, rows)
 
     def is_slow_for(self, rows: int) -> bool:
         """Return whether a run of this size would hold up the event loop."""

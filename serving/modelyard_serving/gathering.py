@@ -173,5 +173,4 @@ def _scores(arrays: Sequence[Array]) -> Numeric:
     by_shape: dict[tuple[int, ...], list[Array]] = {}
     for array in arrays:
         by_shape.setdefault(array.shape[1:], []).append(array)
-    several = [scores_of(np.concatenate(group)) for group in by_shape.values()]
-    return several[0] if len(several) == 1 else np.concatenate(several)
+    return np.concatenate([scores_of(np.concatenate(group)) for group in by_shape.values()])

@@ -298,14 +298,17 @@ def render(
     model: str, version: str, request_id: str | None, outputs: Sequence[OutputTensor]
 ) -> Answer:
     """Return the answer: JSON, then the binary tensors; an id that was not sent is not answered."""
-    text = head(model, version)
-    if request_id is not None:
-        text += b'"id":%b,' % orjson.dumps(request_id)
+    text = head(model, version) + id_member(request_id)
     text += b'"outputs":[%b]}' % b",".join(map(_output, outputs))
     tensors = [output.data for output in outputs if output.binary]
     if not tensors:
         return Answer(text)
     return Answer(b"".join((text, *tensors)), len(text))
+
+
+def id_member(request_id: str | None) -> bytes:
+    """Return the member that tells the id, and what follows it; nothing for none."""
+    return b"" if request_id is None else b'"id":%b,' % orjson.dumps(request_id)
 
 
 def _output(output: OutputTensor) -> bytes:

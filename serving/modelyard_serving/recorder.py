@@ -174,9 +174,7 @@ class Recorder:
         if self._left_out:  # what is not counted is not kept either: an image, say
             used = {name: entry.feeds[name] for name in self._columns.inputs}
             entry = msgspec.structs.replace(entry, feeds=used)
-        if not self._has_timer:
-            self._has_timer = True
-            self._later(FOLD_AFTER_SECONDS, self._count_rest)
+        self._set_timer()
         before = self._waiting_rows
         self._waiting.append(entry)
         self._waiting_rows += entry.weight
@@ -201,6 +199,11 @@ class Recorder:
         if self._waiting:
             self._count(clock.now())
         if self._waiting:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        """See to it that what waits is counted, however little it stays."""
+        if not self._has_timer:
             self._has_timer = True
             self._later(FOLD_AFTER_SECONDS, self._count_rest)
 

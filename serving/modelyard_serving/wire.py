@@ -33,7 +33,7 @@ def answer(what: protocol.Answer, encoding: str = "", receipt: bytes = b"") -> b
     if what.json_length is None and len(body) < _KEEP_PLAIN_BELOW:
         if receipt:
             return _SIGNED % (len(body), receipt, body)
-        return _PLAIN_HEADS[len(body)] + body
+        return json(body)
     fields = b""
     kind = b"application/json"
     if what.json_length is not None:

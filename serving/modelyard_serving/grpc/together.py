@@ -136,7 +136,7 @@ class Together:
         feeds = grpc_raw.feeds(readings)
         times.append(perf_counter())
         try:
-            arrays = self._model.run(feeds, rows)
+            arrays = self._model.inference.model.run(feeds, self._model.names, rows)
         except ModelyardError:
             return False
         times.append(perf_counter())

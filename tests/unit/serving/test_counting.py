@@ -27,6 +27,7 @@ from modelyard_serving.counting import COMPARED, MOST_BLOCK_ROWS, Numbers, Ruler
 from modelyard_serving.errors import Unservable
 from modelyard_serving.identity import Identity
 from modelyard_serving.recorder import Recorder
+from support.standardised import standardised
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WHO = Identity("b00t", NOON, "rain", "1", "sha256:ab")
@@ -35,14 +36,6 @@ WIND = NumericProfile("wind", (0.5,), (1, 1), 0, 0.0, 1.0, mean=1e6, scale=1e-3)
 OLD = NumericProfile("old", (0.5,), (1, 1), 0, 0.0, 1.0)
 FOURIER = FourierProfile(("temp", "wind"), 3, 2.0, 1, (0,) * 4, (1.0, 1.0, 1.0))
 any_float = st.floats(allow_nan=True, allow_infinity=True)
-
-
-def standardised(profile, value):
-    if math.isnan(value):
-        return 0
-    limit = fourier.CLIP * fourier.UNITS
-    scaled = (value - profile.mean) * (fourier.UNITS / profile.scale)
-    return round(min(limit, max(-limit, scaled)))
 
 
 @given(st.lists(st.tuples(any_float, any_float, any_float), max_size=8))

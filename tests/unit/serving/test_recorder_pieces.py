@@ -15,6 +15,7 @@ from modelyard_core.signature import Signature, Tensor
 from modelyard_core.sketch import Counts
 from modelyard_serving.identity import Identity
 from modelyard_serving.recorder import MOST_ROWS, Recorder
+from support.standardised import standardised
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WHO = Identity("b00t", NOON, "rain", "1", "sha256:ab")
@@ -49,14 +50,6 @@ def seen(datatypes, row):
     """Return a row's values as the model saw and gave them, in plain numbers."""
     kinds = [datatypes[0]] * 3 + [datatypes[1]]
     return [float(DTYPES[kind](value)) for kind, value in zip(kinds, row, strict=True)]
-
-
-def standardised(profile, value):
-    if np.isnan(value):
-        return 0
-    limit = fourier.CLIP * fourier.UNITS
-    scaled = (value - profile.mean) * (fourier.UNITS / profile.scale)
-    return round(min(limit, max(-limit, scaled)))
 
 
 def counted(profile, datatype, values) -> Counts:
