@@ -40,7 +40,7 @@ def test_drain_waits_for_clients_and_for_one_more_reading(router):
     leaving = threading.Thread(target=lambda: left.append(drain(router.settings)))
 
     leaving.start()
-    eventually(lambda: router.ask(router.client())[1].get("connection") == "close")
+    eventually(router.ends_connections)
     assert leaving.is_alive()  # the first client is still connected
     router.ask(connection)
     eventually(lambda: router.envoy.open_connections() == 0)
@@ -58,7 +58,7 @@ def test_a_leaving_router_sends_grpc_clients_away_after_their_calls(router, call
     with channel(router) as opened:
         before = call(opened)
         leaving.start()
-        eventually(lambda: router.ask(router.client())[1].get("connection") == "close")
+        eventually(router.ends_connections)
         after = call(opened)
         eventually(lambda: router.envoy.open_connections() == 0)
         eventually(lambda: router.counters() and not leaving.is_alive())

@@ -288,6 +288,14 @@ class Router:
         answer.read()
         return answer.status, answer.headers
 
+    def ends_connections(self) -> bool:
+        """Ask by a connection of its own whether answers end theirs; it does not stay open."""
+        connection = self.client()
+        try:
+            return self.ask(connection)[1].get("connection") == "close"
+        finally:
+            connection.close()
+
     def send(self, count, body=b"{}", path=INFER, **headers) -> Counter:
         """Send requests one after the other; return the answers by (status, revision)."""
         found: Counter = Counter()
