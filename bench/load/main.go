@@ -21,6 +21,7 @@ type Job struct {
 	Connections int     `json:"connections"` // opened before the clock starts
 	Streams     int     `json:"streams"`     // gRPC only: calls at once on a connection
 	Rate        float64 `json:"rate"`        // requests a second at even distances; 0 = closed loop
+	Polls       bool    `json:"polls"`       // wait for answers without sleeping
 	Warmup      float64 `json:"warmup"`      // seconds that are not measured
 	Seconds     float64 `json:"seconds"`
 	// Whole HTTP/1.1 requests, or gRPC messages, sent in turn.

@@ -142,8 +142,11 @@ func (r *run) clock() int64 {
 	return r.now
 }
 
-// patience returns how long nothing needs to be started.
+// patience returns how long to sleep at most: as long as nothing needs to be started.
 func (r *run) patience() time.Duration {
+	if r.job.Polls {
+		return 0
+	}
 	left := r.end - r.now
 	if r.job.Rate > 0 && len(r.idle) > 0 {
 		left = min(left, r.dueAt(r.issued)-r.now)

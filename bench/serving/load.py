@@ -35,6 +35,9 @@ class Job:
     """Calls at once on a gRPC connection; 0 is HTTP/1.1."""
     rate: float = 0
     """Requests a second, whatever the answers do; 0 sends the next one after each answer."""
+    polls: bool = False
+    """Whether the generator waits for answers without sleeping.  To be woken up takes a while, too,
+    and with one connection that would be counted as the server's time."""
 
     @property
     def path(self) -> str:
@@ -91,6 +94,7 @@ def described(job: Job, port: int, warmup: float, seconds: float) -> dict[str, o
         "connections": job.connections,
         "streams": job.streams,
         "rate": job.rate,
+        "polls": job.polls,
         "warmup": warmup,
         "seconds": seconds,
         "requests": [base64.b64encode(request).decode() for request in requests],

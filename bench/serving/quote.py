@@ -9,13 +9,14 @@ if TYPE_CHECKING:
 
 MANY = "JSON, 1 row, 64 connections"
 ONE = "JSON, 1 row, 1 connection, p50"
+ONE_ASLEEP = "JSON, 1 row, 1 connection, a client that sleeps until its answer, p50"
 GRPC = "gRPC, 1 row, 4 connections with 16 streams"
 BATCH = "JSON, 64 rows, 16 connections"
 
 
 def paragraph(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the sentences; what was not measured is left out."""
-    many, one, grpc = (ratios(rows, case) for case in (MANY, ONE, GRPC))
+    many, one, asleep, grpc = (ratios(rows, case) for case in (MANY, ONE, ONE_ASLEEP, GRPC))
     raw = {case: ratios(rows, case).get("raw onnxruntime") for case in (MANY, BATCH)}
     echo = many.get("uvicorn, bare ASGI echo")
     sentences = [
@@ -25,8 +26,9 @@ def paragraph(rows: Sequence[Mapping[str, Any]]) -> str:
         f"Against a bare uvicorn echo, which computes nothing, it is {echo:.2g} times as fast."
         if echo
         else "",
-        f"With a single connection the median is {span(peers(one))} times shorter than theirs."
-        if peers(one)
+        f"With a single connection the median is {span(peers(one))} times shorter than theirs, "
+        f"{span(peers(asleep))} times where each answer wakes its client."
+        if peers(one) and peers(asleep)
         else "",
         f"gRPC calls: {times(grpc)}." if peers(grpc) else "",
         "Of what raw onnxruntime does in a loop, that is "

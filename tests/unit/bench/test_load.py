@@ -3,7 +3,7 @@
 import asyncio
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 import pytest
@@ -108,6 +108,18 @@ async def test_right_answers_are_counted_timed_and_judged(generator):
     assert 0 < found.requests <= found.total <= len(server.ids)
     assert 0 < found.p50 <= found.p99 <= found.slowest
     assert sum(answer["count"] for each in told["answers"] for answer in each) == found.total
+
+
+async def test_a_generator_that_polls_does_not_sleep_until_its_answer(generator):
+    job = Job(Words(), WORDS, connections=1, rate=20)
+    busy = {}
+
+    for polls in (False, True):
+        async with HttpServer(lambda _, body: answered(body)) as server:
+            told = await run(generator, replace(job, polls=polls), server.port)
+        busy[polls] = load.outcome(job, told).busy
+
+    assert busy[True] > 2 * busy[False]
 
 
 async def test_every_request_has_an_id_of_its_own(generator):
