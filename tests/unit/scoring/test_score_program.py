@@ -10,6 +10,9 @@ from modelyard_core import bundle
 from modelyard_serving.score import settings
 from support import bundles, scoring
 
+GZIPPED = gzip.compress(b"temp,wind,station\n1,2,a\n", mtime=0)
+"""Without a time, which would be in the name of a test, and other in another worker."""
+
 
 @pytest.mark.parametrize(
     ("more", "sentence"),
@@ -147,7 +150,7 @@ def test_a_missing_column_ends_with_11(rain, rain_rows):
         ("rows.csv", b"temp,temp,wind,station\n1,2,3,a\n", "ColumnTwice"),
         ("rows.csv", b"temp,wind,station\n1,2,\xff\xfe\n", "DataUnreadable"),
         ("rows.csv.gz", b"no gzip", "DataUnreadable"),
-        ("rows.csv.gz", gzip.compress(b"temp,wind,station\n1,2,a\n")[:-9], "DataUnreadable"),
+        ("rows.csv.gz", GZIPPED[:-9], "DataUnreadable"),
     ],
 )
 def test_a_file_that_is_not_what_its_name_says_ends_with_11(rain, tmp_path, name, data, reason):
