@@ -341,7 +341,8 @@ class Connection(Answers[S], ABC):
             raise ConnectionFault(Code.PROTOCOL_ERROR, "GOAWAY for a stream")
         if len(payload) < PING_BYTES:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, "GOAWAY of a broken length")
-        self.leave()
+        # The client closes when it has its answers.  To close before it does would take answers
+        # away from it: bytes that come after a close make the kernel reset the connection.
 
     def _take_window_update(self, flags: int, number: int, payload: bytes) -> None:
         del flags

@@ -305,6 +305,21 @@ def test_a_goodbye_loses_no_call():
     assert not client.server.streams
 
 
+def test_a_client_that_says_goodbye_closes_the_connection_itself():
+    client = Client()
+    running = client.open()
+    client.received()
+
+    client.send(frames.goaway(0, Code.NO_ERROR, "bye"))
+    client.data(running, packed(b"x"))
+    answered = client.ending()
+    client.send(PING)
+
+    assert answered == ("0", "")
+    assert [(f.kind, f.flags) for f in client.received()] == [(frames.PING, frames.ACK)]
+    assert not client.server.leaving
+
+
 NAMES = st.sampled_from([b"x-a", b"x-b", b"x-request-id", b"cookie"])
 HEADERS = st.lists(st.tuples(NAMES, st.sampled_from([b"1", b"2", b"a" * 50])), max_size=5)
 STEPS = st.lists(st.tuples(HEADERS, st.sampled_from([None, 0, 100, 4096])), max_size=12)
