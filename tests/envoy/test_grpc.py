@@ -1,13 +1,12 @@
 """gRPC goes the way of the routes: by weight, with roles, counted, and never mirrored."""
 
 import json
-from math import sqrt
 
 import pytest
 from grpc import StatusCode
 
 from modelyard_core.routes import grpc_cluster
-from support.envoy import PATIENCE, WISHES, eventually, table
+from support.envoy import PATIENCE, WISHES, eventually, is_share, table
 from support.grpc_router import call, calls, channel
 
 OK = StatusCode.OK
@@ -44,7 +43,7 @@ def test_calls_are_split_by_weight(router):
     found = calls(router, sent)
 
     assert found[OK, "rain-a"] + found[OK, "rain-b"] == sent
-    assert abs(found[OK, "rain-b"] - sent * share) <= 3 * sqrt(sent * share * (1 - share))
+    assert is_share(found[OK, "rain-b"], sent, share)
 
 
 def test_the_router_names_roles_and_requests(router, callees):

@@ -1,11 +1,9 @@
 """Where requests go, and what they and their answers carry."""
 
-from math import sqrt
-
 import pytest
 
 from support import envoy
-from support.envoy import eventually, table
+from support.envoy import eventually, is_share, table
 
 
 def test_before_the_first_table_everything_is_refused(router):
@@ -23,14 +21,14 @@ def test_an_applied_table_makes_the_pod_ready(router):
 
 
 @pytest.mark.parametrize("weight", [50, 300])
-def test_the_split_is_within_three_sigma(router, weight):
+def test_the_split_follows_the_weights(router, weight):
     router.apply(table(1, canary="rain-b", weight=weight))
     sent, share = 1500, weight / 1000
 
     found = router.send(sent)
 
     assert sum(found.values()) == found[200, "rain-a"] + found[200, "rain-b"] == sent
-    assert abs(found[200, "rain-b"] - sent * share) <= 3 * sqrt(sent * share * (1 - share))
+    assert is_share(found[200, "rain-b"], sent, share)
 
 
 def test_a_canary_without_weight_gets_nothing(router):
@@ -72,7 +70,7 @@ def test_a_share_of_predictions_is_mirrored(router, backends):
 
     eventually(lambda: copied().completed == copied().total and not copied().active)
     copies = copied().total
-    assert abs(copies - sent * share) <= 3 * sqrt(sent * share * (1 - share))
+    assert is_share(copies, sent, share)
     assert backends["rain-b"].seen.roles == {"shadow": copies}
     assert backends["rain-b"].seen.shadows == {"true": copies}
 

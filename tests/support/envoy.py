@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import sqrt
 from pathlib import Path
 
 from modelyard_core import codec
@@ -305,6 +306,14 @@ class Router:
             found[status, answer.get("x-modelyard-revision")] += 1
         connection.close()
         return found
+
+
+def is_share(found: int, sent: int, share: float) -> bool:
+    """Return whether so many of the requests are a share that was drawn for each.
+
+    Within five standard deviations, which one of a million fair draws leaves; one of 400 leaves three.
+    """
+    return abs(found - sent * share) <= 5 * sqrt(sent * share * (1 - share))
 
 
 def eventually(condition, seconds=PATIENCE):
