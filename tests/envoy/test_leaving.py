@@ -13,7 +13,7 @@ from grpc import StatusCode
 from modelyard_core import codec
 from modelyard_router import launch
 from modelyard_router.drain import drain
-from support.envoy import PATIENCE, eventually, table
+from support.envoy import PATIENCE, eventually, replace_file, table
 from support.grpc_router import call, channel
 from support.ports import free_port
 
@@ -97,7 +97,7 @@ def test_the_agents_process_serves_and_ends_on_sigterm(tmp_path):
     argv = [sys.executable, "-m", "modelyard_router", "serve"]
     with subprocess.Popen(argv, env=environ, stderr=subprocess.PIPE, text=True) as agent:
         eventually((tmp_path / "xds" / "rds.json").exists)
-        (tmp_path / "routes.json").write_text(codec.dumps(table(1)))
+        replace_file(tmp_path / "routes.json", codec.dumps(table(1)))
         line = json.loads(agent.stderr.readline())
         agent.send_signal(signal.SIGTERM)
         assert agent.wait(PATIENCE) == 0

@@ -171,6 +171,13 @@ WISHES = (
 """Tables by which clusters come and go, after a first one."""
 
 
+def replace_file(path: Path, text: str) -> None:
+    """Write the routes file as a mounted ConfigMap does: whole, at once."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(text)
+    draft.rename(path)
+
+
 class Router:
     """One router pod: agent and Envoy on ports of their own, in one folder."""
 
@@ -236,10 +243,7 @@ class Router:
     # -- its table --
 
     def write(self, text: str):
-        """Replace the routes file as a mounted ConfigMap does: whole, at once."""
-        draft = self.settings.routes_file.with_suffix(".draft")
-        draft.write_text(text)
-        draft.rename(self.settings.routes_file)
+        replace_file(self.settings.routes_file, text)
 
     def want(self, wish: RouteTable):
         self.write(codec.dumps(wish))
