@@ -135,7 +135,7 @@ def test_an_envoy_that_restarts_finds_its_routes(router):
 
     eventually(lambda: router.counters().boot != boot)
     eventually(lambda: (200, "rain-a") in router.send(20))
-    assert router.state().applied == 1
+    eventually(lambda: router.state().applied == 1)  # the agent may have seen it without routes
 
 
 def test_added_and_removed_clusters_lose_no_request(router):
