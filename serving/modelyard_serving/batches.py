@@ -58,23 +58,24 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
         columns, read = model.columns, model.read_small
         if columns is None or read is None:
             return None
-        requests = []
-        rows = 0
+        requests: list[Any] = []
+        counts: list[int] = []
+        left = most
         try:
             for connection, data, begin, head, _, _ in waiting:
                 if not head.has_rows or connection.is_slow:
                     break
                 request = read(data[begin:])
-                rows += request.inputs[0].shape[0]
-                if rows > most:
+                rows = columns.rows_of(request)
+                if not 0 < rows <= left:
                     break
+                left -= rows
                 requests.append(request)
+                counts.append(rows)
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass  # the slow way finds the words for it
-        counts = columns.rows_of_each(requests)
         if not counts:
             return None
-        del requests[len(counts) :]
         return cls(model, requests, [each.id for each in requests], counts, model.names)
 
     def feeds(self) -> Mapping[str, Array] | None:
@@ -85,6 +86,9 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
     def answers(self, arrays: Sequence[Array]) -> list[Answer] | None:
         """Return the answer of each; None where an output has no such form."""
         writer = self.model.writer
+        if len(self.counts) == 1:
+            body = writer.answer(self.ids[0], self.counts[0], arrays)
+            return None if body is None else [Answer(body)]
         columns = writer.columns(sum(self.counts), arrays)
         if columns is None:
             return None

@@ -28,8 +28,6 @@ from modelyard_serving.metrics import Metrics
 from modelyard_serving.protocol import Answer
 from modelyard_serving.receipts import Receipts
 
-MAX_ROWS = 256
-"""Rows of a shared run."""
 MAX_WAITING = 1024
 """Requests that wait for the end of a turn; beyond it they wait in their connections."""
 SEND_SECONDS = 0.001
@@ -141,7 +139,7 @@ class Coalescer:
         self, model: FastModel, waiting: Sequence[Entry], begin: int, now: float
     ) -> int:
         """Answer one entry or several from a place on; return the place of the next."""
-        most = _rows_in_time(model)
+        most = model.pace.rows_in_time
         end = begin + (most if self._together and model.joins else 1)
         form = Rows if waiting[begin][3].has_rows else Arrays
         batch = form.read(model, waiting[begin : max(end, begin + 1)], most)
@@ -176,7 +174,7 @@ class Coalescer:
         """
         counts = batch.counts
         rows = sum(counts)
-        if rows > most and model.is_slow_for(rows):
+        if rows > most and model.pace.is_slow(rows):
             return False
         feeds = batch.feeds()
         if feeds is None:
@@ -241,14 +239,6 @@ class _Ready(NamedTuple):
     """The rows of each."""
     feeds: Mapping[str, Array]
     scores: Array
-
-
-def _rows_in_time(model: FastModel) -> int:
-    """Return how many rows a shared run may have without holding up the event loop; maybe none."""
-    rows = MAX_ROWS
-    while rows and model.is_slow_for(rows):
-        rows //= 2
-    return rows
 
 
 def _roles(group: Sequence[Entry]) -> list[Role]:

@@ -55,6 +55,7 @@ class Columns:
     def __init__(self, contract: Contract) -> None:
         self.specs = list(contract.inputs.values())
         self.widths = [prod(spec.tensor.shape[1:]) for spec in self.specs]
+        self._columns = [(spec.tensor.name, _Column(spec)) for spec in self.specs]
         self.max_rows = contract.max_rows
         self.small_rows = min(SMALL_ROWS, contract.max_rows)
 
@@ -70,46 +71,53 @@ class Columns:
         known = all(spec.tensor.datatype in _ELEMENTS for spec in specs)
         return columns if known and all(columns.widths) else None
 
-    def rows_of_each(self, requests: Sequence[Any]) -> list[int]:
-        """Return the rows of the first of some requests, up to one that is not what it says."""
-        counts = [request.inputs[0].shape[0] for request in requests]
-        for place, width in enumerate(self.widths):
-            tensors = [request.inputs[place] for request in requests]
-            for at, tensor in enumerate(tensors):
-                rows = counts[at]
-                if len(tensor.data) != rows * width or tensor.shape[0] != rows:
-                    requests, counts = requests[:at], counts[:at]
-                    break
-        odd = (at for at, rows in enumerate(counts) if not 0 < rows <= self.small_rows)
-        return counts[: next(odd, None)]
+    def rows_of(self, request: Any) -> int:  # noqa: ANN401 - what `small_reader` returns
+        """Return the rows of a request; 0 if it is not what it says, or not small."""
+        tensors = request.inputs
+        rows: int = tensors[0].shape[0]
+        for tensor, width in zip(tensors, self.widths, strict=True):
+            if len(tensor.data) != rows * width or tensor.shape[0] != rows:
+                return 0
+        return rows if rows <= self.small_rows else 0
 
     def feeds(self, requests: Sequence[Any]) -> dict[str, Array] | None:
         """Return the rows of several requests below each other; None if one holds what none may."""
         feeds = {}
-        for place, spec in enumerate(self.specs):
-            if len(requests) == 1:
-                flat = requests[0].inputs[place].data
-            else:
-                flat = list(chain.from_iterable([r.inputs[place].data for r in requests]))
-            array = _array(spec, flat)
-            if array is None:
-                return None
-            feeds[spec.tensor.name] = array
+        try:
+            for place, (name, column) in enumerate(self._columns):
+                if len(requests) == 1:
+                    feeds[name] = column.array(requests[0].inputs[place].data)
+                else:
+                    lists = [request.inputs[place].data for request in requests]
+                    feeds[name] = column.array(list(chain.from_iterable(lists)))
+        except OverflowError:
+            return None
         return feeds
 
 
-def _array(spec: InputSpec, flat: list[Any]) -> Array | None:
-    datatype = spec.tensor.datatype
-    dtype = codec.NUMPY_TYPES[datatype]
-    letter = _PACKED.get(datatype)
-    try:
-        if letter is None:
-            array = np.array(flat, dtype=dtype)
-        else:  # in one pass, that tells what is too large
-            array = np.frombuffer(struct.pack(f"={len(flat)}{letter}", *flat), dtype)
-    except OverflowError:
-        return None
-    return array.reshape(-1, *spec.tensor.shape[1:])
+class _Column:
+    """Makes arrays of one input from its numbers or texts, row after row."""
+
+    __slots__ = ("_dtype", "_letter", "_pack_row", "_shape", "_width")
+
+    def __init__(self, spec: InputSpec) -> None:
+        datatype = spec.tensor.datatype
+        self._dtype = codec.NUMPY_TYPES[datatype]
+        self._shape = (-1, *spec.tensor.shape[1:])
+        self._width = prod(self._shape[1:])
+        self._letter = _PACKED.get(datatype, "")
+        self._pack_row = struct.Struct(f"={self._width}{self._letter or 'x'}").pack
+
+    def array(self, flat: list[Any]) -> Array:
+        """Return the array; raises `OverflowError` for a number that is too large."""
+        if not self._letter:
+            return np.array(flat, self._dtype).reshape(self._shape)
+        # In one pass, that tells what is too large; a single row needs no new format.
+        if len(flat) == self._width:
+            packed = self._pack_row(*flat)
+        else:
+            packed = struct.pack(f"={len(flat)}{self._letter}", *flat)
+        return np.frombuffer(packed, self._dtype).reshape(self._shape)
 
 
 def small_reader(columns: Columns) -> Callable[[bytes], Any]:
@@ -299,12 +307,21 @@ class RowWriter:
         self._tails: list[tuple[int, ...]] = []
         self._templates: dict[int, bytes] = {}
 
+    def answer(self, request_id: str | None, rows: int, arrays: Sequence[Array]) -> bytes | None:
+        """Return the answer of a request that ran alone; None where an output has no such form."""
+        self._learn_tails(arrays)
+        parts = [_named(request_id)]
+        for (_, datatype), array in zip(self._outputs, arrays, strict=True):
+            is_whole = array.ndim and len(array) == rows
+            found = _written(datatype, array.ravel()) if is_whole else None
+            if found is None:
+                return None
+            parts.append(found[1:-1])
+        return self._template(rows) % tuple(parts)
+
     def columns(self, rows: int, arrays: Sequence[Array]) -> list[list[bytes]] | None:
         """Return, for each output, the elements of each row; None if one has no such form."""
-        tails = [array.shape[1:] for array in arrays]
-        if tails != self._tails:
-            self._tails = tails
-            self._templates.clear()
+        self._learn_tails(arrays)
         columns = []
         for (_, datatype), array in zip(self._outputs, arrays, strict=True):
             found = _pieces(datatype, array) if array.ndim and len(array) == rows else None
@@ -320,8 +337,7 @@ class RowWriter:
         columns: Sequence[Sequence[bytes]],
     ) -> list[bytes]:
         """Return the answer of each request; `counts` are the rows of each, `columns` of all."""
-        dumps = orjson.dumps
-        names = [b"" if name is None else b'"id":' + dumps(name) + b"," for name in request_ids]
+        names = list(map(_named, request_ids))
         if len(columns[0]) == len(names):  # one row each
             return list(map(self._template(1).__mod__, zip(names, *columns, strict=True)))
         answers = []
@@ -332,6 +348,12 @@ class RowWriter:
             answers.append(self._template(count) % (name, *elements))
             begin = end
         return answers
+
+    def _learn_tails(self, arrays: Sequence[Array]) -> None:
+        tails = [array.shape[1:] for array in arrays]
+        if tails != self._tails:
+            self._tails = tails
+            self._templates.clear()
 
     def _template(self, rows: int) -> bytes:
         """Return the form of an answer of so many rows; an id with its key comes first."""
@@ -351,19 +373,35 @@ def _literal(text: str) -> bytes:
     return escaped(orjson.dumps(text))
 
 
+def _named(request_id: str | None) -> bytes:
+    return b"" if request_id is None else b'"id":' + orjson.dumps(request_id) + b","
+
+
 def _pieces(datatype: str, array: Array) -> list[bytes] | None:
-    """Return the elements of each row as JSON, without brackets."""
-    if datatype in codec.BINARY_ONLY or not array.size:
+    """Return the elements of each row as JSON, without brackets; None if one has no such form."""
+    if not array.size:
         return None
-    flat = np.ascontiguousarray(array).reshape(len(array), -1)
-    try:
-        if datatype == "BYTES":
-            return [orjson.dumps(row)[1:-1] for row in flat.tolist()]
-        # One call for all rows; numbers hold neither brackets nor commas.
-        is_one = flat.shape[1] == 1
-        written = orjson.dumps(flat[:, 0] if is_one else flat, option=orjson.OPT_SERIALIZE_NUMPY)
-    except (TypeError, ValueError):
-        return None
-    if datatype in codec.FLOATS and NOT_FINITE in written:
+    rows = np.ascontiguousarray(array).reshape(len(array), -1)
+    if datatype == "BYTES":
+        each = [_written(datatype, row) for row in rows]
+        texts = [row[1:-1] for row in each if row is not None]
+        return texts if len(texts) == len(each) else None
+    # One call for all rows; numbers hold neither brackets nor commas.
+    is_one = rows.shape[1] == 1
+    written = _written(datatype, rows[:, 0] if is_one else rows)
+    if written is None:
         return None
     return written[1:-1].split(b",") if is_one else written[2:-2].split(b"],[")
+
+
+def _written(datatype: str, array: Array) -> bytes | None:
+    """Return an array as JSON; None if it has no such form, or nothing in it."""
+    if datatype in codec.BINARY_ONLY or not array.size:
+        return None
+    try:
+        written = orjson.dumps(
+            array.tolist() if datatype == "BYTES" else array, option=orjson.OPT_SERIALIZE_NUMPY
+        )
+    except (TypeError, ValueError):
+        return None
+    return None if datatype in codec.FLOATS and NOT_FINITE in written else written

@@ -26,6 +26,7 @@ from modelyard_serving.contract import Bound
 from modelyard_serving.fast_binary import BinaryReader
 from modelyard_serving.fast_json import Columns, LargeReader, RowWriter, small_reader
 from modelyard_serving.inference import Inference
+from modelyard_serving.pace import Pace
 from modelyard_serving.protocol import RequestedOutput
 
 PROOF_ROWS = 64
@@ -45,6 +46,8 @@ class FastModel:
     """What the fast way answers from."""
 
     inference: Inference
+    pace: Pace
+    """Of the model's runs."""
     columns: Columns | None
     """The inputs, if each has one row for each row of the request; else there is no fast JSON."""
     read_small: Callable[[bytes], Any] | None
@@ -58,10 +61,6 @@ class FastModel:
     names: tuple[str, ...]
     score: int
     """The place of the score among the outputs."""
-
-    def is_slow_for(self, rows: int) -> bool:
-        """Return whether a run of this size would hold up the event loop."""
-        return self.inference.model.is_slow_for(rows)
 
     def read(self, body: bytes, json_length: int | None) -> tuple[str | None, Bound]:
         """Return the id and the arrays of any request.
@@ -89,6 +88,7 @@ def of(inference: Inference) -> FastModel:
     varies = all(tensor.shape[:1] == (-1,) for tensor in signature.outputs)
     return FastModel(
         inference=inference,
+        pace=inference.model.pace,
         columns=columns,
         read_small=None if columns is None else small_reader(columns),
         large=None if columns is None else LargeReader.of(columns),

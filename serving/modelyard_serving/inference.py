@@ -145,7 +145,7 @@ class Inference:
             return await self.workers.run(all_of_it)
         request = bound()
         watch.lap(Stage.INPUT)
-        if self.model.is_slow_for(request[1].rows):
+        if self.model.pace.is_slow(request[1].rows):
             return await self.workers.run(the_rest, *request)
         return the_rest(*request)
 

@@ -16,16 +16,14 @@ import onnxruntime
 
 from modelyard_core.signature import Tensor
 from modelyard_serving import codec, onnx_file, refusals
-from modelyard_serving.clock import thread_time
+from modelyard_serving.clock import perf_counter, thread_time
 from modelyard_serving.codec import Array
 from modelyard_serving.contract import BATCH, InputSpec
 from modelyard_serving.errors import InvalidRequest, ModelFailed, Unservable
-from modelyard_serving.pace import Pace
+from modelyard_serving.pace import SHORT_SECONDS, Pace
 from modelyard_serving.refusals import first_line
 
 FATAL_ONLY = 4
-SLOW_RUN_SECONDS = 0.001
-"""A run that is expected to take longer is moved off the event loop."""
 FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"
 ONNX_BFLOAT16 = 16
 """TensorProto.BFLOAT16."""
@@ -58,7 +56,7 @@ class OnnxModel:
             copies = [(name, COPY.format(name)) for name in sorted(self._halves_out)]
             self._session = _open(onnx_file.with_float_outputs(data, copies), folder)
         self._call = direct_run(self._session)
-        self._pace = Pace()
+        self.pace = Pace()
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], rows: int) -> list[Array]:
         """Return the outputs asked for; callable from any thread.
@@ -67,22 +65,28 @@ class OnnxModel:
             InvalidRequest: the model does not take an empty batch.
             ModelFailed: the model broke on a request that keeps its contract.
         """
-        # Processor time: a thread that waits for its turn on a busy node is not a slow model.
-        start = thread_time()
+        pace = self.pace
+        is_short = pace.is_short(rows) and not pace.is_due()
+        clock = perf_counter if is_short else thread_time
+        start = clock()
         try:
-            results = self._run(feeds, outputs)
+            results: list[Array] = (
+                self._run_halves(feeds, outputs)
+                if self._halves_in or self._halves_out
+                else self._call(outputs, feeds, None)
+            )
         except Exception as error:  # onnxruntime's errors have no base of their own
             if rows == 0:
                 raise InvalidRequest("the model does not take an empty batch") from error
             raise ModelFailed(f"the model failed: {first_line(error)}") from error
-        self._pace.observe(rows, thread_time() - start)
+        seconds = clock() - start
+        if not is_short:
+            pace.observe(rows, seconds)
+        elif seconds > SHORT_SECONDS:
+            pace.forget(rows)
         return results
 
-    def _run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        results: list[Array]
-        if not self._halves_in and not self._halves_out:
-            results = self._call(outputs, feeds, None)
-            return results
+    def _run_halves(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         halves = self._halves_out
         results = self._call(
             [COPY.format(name) if name in halves else name for name in outputs],
@@ -91,10 +95,6 @@ class OnnxModel:
         )
         pairs = zip(outputs, results, strict=True)
         return [_upper_half(array) if name in halves else array for name, array in pairs]
-
-    def is_slow_for(self, rows: int) -> bool:
-        """Return whether a run of this size is expected to hold up the event loop."""
-        return self._pace.expected(rows) > SLOW_RUN_SECONDS
 
 
 def direct_run(session: onnxruntime.InferenceSession) -> Callable[..., list[Array]]:

@@ -2,11 +2,23 @@
 
 A run costs something whatever its rows, and something for each of them, and which of the two is the
 larger differs from model to model.  So runs are remembered by size, in classes that double.
+
+What counts is processor time: a thread that waits for its turn on a busy node is not a slow model.
+To ask for it twice is a tenth of what a small request costs, so sizes whose runs are short are asked
+now and then only; and as soon as one of them took long by the clock on the wall, which costs nothing.
 """
 
 CLASSES = 64
 SLOWER, FASTER = 0.1, 0.5
 """How much one run weighs.  A model cannot run faster than it can, but for many reasons slower."""
+SLOW_SECONDS = 0.001
+"""A run that is expected to take longer is moved off the event loop."""
+SHORT_SECONDS = SLOW_SECONDS / 16
+ASKED = 17
+"""One of so many short runs is timed; an odd number, so that no size that comes each second time, or
+each fourth, is always left out."""
+MAX_ROWS = 256
+"""Rows of a run that several requests share."""
 
 
 class Pace:
@@ -14,13 +26,37 @@ class Pace:
 
     def __init__(self) -> None:
         self._seconds = [0.0] * CLASSES
+        self._runs = 0
+        self.rows_in_time = MAX_ROWS
+        """How many rows a shared run may have without holding up the event loop; maybe none."""
+
+    def is_due(self) -> bool:
+        """Return whether the next run is timed, however short."""
+        self._runs += 1
+        return not self._runs % ASKED
+
+    def is_short(self, rows: int) -> bool:
+        """Return whether runs of this size are known to be short."""
+        return 0 < self._seconds[_class_of(rows)] < SHORT_SECONDS
+
+    def is_slow(self, rows: int) -> bool:
+        """Return whether a run of this size is expected to hold up the event loop."""
+        return self.expected(rows) > SLOW_SECONDS
+
+    def forget(self, rows: int) -> None:
+        """Know nothing about this size any more: its next run is timed."""
+        self._seconds[_class_of(rows)] = 0.0
 
     def observe(self, rows: int, seconds: float) -> None:
-        """Learn from one run."""
+        """Learn from one run, by its processor time."""
         size = _class_of(rows)
         known = self._seconds[size]
         weight = FASTER if seconds < known else SLOWER
         self._seconds[size] = known + weight * (seconds - known) if known else seconds
+        most = MAX_ROWS
+        while most and self.is_slow(most):
+            most //= 2
+        self.rows_in_time = most
 
     def expected(self, rows: int) -> float:
         """Return the seconds that a run may take; 0 as long as nothing is known.

@@ -13,7 +13,7 @@ from modelyard_core import headers
 from modelyard_core.errors import ModelyardError
 from modelyard_core.roles import Role
 from modelyard_serving.clock import perf_counter
-from modelyard_serving.coalescing import MAX_ROWS, TURN_SECONDS
+from modelyard_serving.coalescing import TURN_SECONDS
 from modelyard_serving.codec import Array
 from modelyard_serving.fast_json import SMALL_ROWS
 from modelyard_serving.fast_model import FastModel
@@ -25,6 +25,7 @@ from modelyard_serving.grpc.status import BUG, Status
 from modelyard_serving.grpc_wire import inference_pb2 as wire
 from modelyard_serving.heads import SMALL_BYTES
 from modelyard_serving.metrics import Metrics
+from modelyard_serving.pace import MAX_ROWS
 from modelyard_serving.protocol import InferRequest
 from modelyard_serving.receipts import Receipts
 
@@ -117,10 +118,10 @@ class Together:
         """Return the next calls that run together: those of one role, up to a number of rows."""
         first = waiting[begin]
         group = [first]
-        rows = first.reading.plan.rows
+        rows, most = first.reading.plan.rows, self._model.pace.rows_in_time
         for entry in waiting[begin + 1 : begin + self._most]:
             rows += entry.reading.plan.rows
-            if entry.role is not first.role or rows > MAX_ROWS or self._model.is_slow_for(rows):
+            if entry.role is not first.role or rows > most:
                 break
             group.append(entry)
         return group
@@ -130,7 +131,7 @@ class Together:
         readings = [entry.reading for entry in group]
         counts = [reading.plan.rows for reading in readings]
         rows = sum(counts)
-        if self._model.is_slow_for(rows):
+        if self._model.pace.is_slow(rows):
             return False
         times = [perf_counter()]
         feeds = grpc_raw.feeds(readings)

@@ -132,6 +132,8 @@ def test_answers_are_written_as_the_protocol_writes_them(datatype, array, reques
                 for name, kind, each in (("y%", datatype, array), ("z", "INT64", second))
             ]
             assert answer == protocol.render('ra"%d', "1", request_id, tensors).body
+            rows = [array[begin:end], second[begin:end]]
+            assert writer.answer(request_id, count, rows) == answer
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,10 @@ def test_answers_are_written_as_the_protocol_writes_them(datatype, array, reques
     ],
 )
 def test_what_has_no_such_form_is_left_to_the_protocol(datatype, array):
-    assert RowWriter("rain", "1", [("y", datatype)]).columns(3, [array]) is None
+    writer = RowWriter("rain", "1", [("y", datatype)])
+
+    assert writer.columns(3, [array]) is None
+    assert writer.answer(None, 3, [array]) is None
 
 
 PARTS = (

@@ -381,8 +381,23 @@ async def test_an_input_without_a_shape_takes_the_one_of_the_signature(tmp_path)
 
 def test_a_run_that_is_slow_for_its_rows_is_known_to_be():
     rain = model.OnnxModel(onnx_models.rain())
-    assert not rain.is_slow_for(10**9)
+    assert not rain.pace.is_slow(10**9)
 
     proof.prove(rain, rain.inputs, onnx_models.RAIN, onnx_models.RAIN_PROFILE)
 
-    assert rain.is_slow_for(10**9)
+    assert rain.pace.is_slow(10**9)
+
+
+def test_a_model_whose_short_runs_become_long_is_known_to_be_slow():
+    io = ("FP32", (-1, -1))
+    nodes = [helper.make_node("Tan", ["x"], ["a"]), helper.make_node("Tan", ["a"], ["y"])]
+    tangents = model.OnnxModel(onnx_models.build(nodes, [("x", *io)], [("y", *io)]))
+    for _ in range(100):
+        tangents.run({"x": np.ones((1, 1), np.float32)}, ["y"], 1)
+    assert not tangents.pace.is_slow(1)
+
+    for _ in range(2):  # by the clock on the wall first, then by processor time
+        tangents.run({"x": np.ones((1, 1 << 21), np.float32)}, ["y"], 1)
+
+    assert tangents.pace.is_slow(1)
+    assert tangents.pace.rows_in_time == 0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from modelyard_core.roles import Role
 from modelyard_serving.model import direct_run
-from modelyard_serving.pace import Pace
+from modelyard_serving.pace import ASKED, SHORT_SECONDS, Pace
 from modelyard_serving.request_counts import BUCKETS, RequestCounts
 from support import onnx_models
 
@@ -69,13 +69,7 @@ def test_a_size_that_is_slow_stays_so_though_half_of_it_is_not_so_slow():
     assert pace.expected(32) == pytest.approx(0.06)
 
 
-LIMIT = 0.001
 SIZES = [1 << power for power in range(8, -1, -1)]
-
-
-def most(pace) -> int:
-    """Return the largest size that is dared; one row can always be run elsewhere."""
-    return next((size for size in SIZES if pace.expected(size) <= LIMIT), 1)
 
 
 @pytest.mark.parametrize("slow_sizes", [SIZES, SIZES[:1], SIZES[:4], SIZES[-3:]])
@@ -89,10 +83,34 @@ def test_after_a_slow_time_runs_are_soon_as_large_as_they_may_be_and_no_larger(
     for size in slow_sizes * 3:
         pace.observe(size, 0.5)
     for _ in range(100):
-        size = most(pace)
+        size = pace.rows_in_time or 1  # one row can always be run elsewhere
         pace.observe(size, 1e-5 + each_row * size)
 
-    assert most(pace) == right
+    assert (pace.rows_in_time or 1) == right
+
+
+def test_short_runs_are_timed_now_and_then_whatever_the_order_of_their_sizes():
+    pace = Pace()
+    assert not pace.is_short(1)  # nothing is known yet
+    pace.observe(1, SHORT_SECONDS / 2)
+    pace.observe(64, SHORT_SECONDS)
+
+    assert (pace.is_short(1), pace.is_short(64)) == (True, False)
+    for period in (2, 3, 4, 8):
+        due = [pace.is_due() for _ in range(period * ASKED)]
+        assert all(any(due[size::period]) for size in range(period))
+        assert sum(due) == period
+
+
+def test_a_size_that_took_long_once_is_timed_again():
+    pace = Pace()
+    pace.observe(1, SHORT_SECONDS / 2)
+
+    pace.forget(1)
+
+    assert not pace.is_short(1)
+    pace.observe(1, 0.5)
+    assert pace.is_slow(1)
 
 
 @given(
