@@ -12,8 +12,7 @@ from hack import clients
 from onnx import TensorProto, helper
 
 from modelyard_core.signature import Signature, Tensor
-from support import bundles, onnx_models, serving
-from support.ports import free_port
+from support import bundles, grpc_serving, onnx_models, serving
 
 SCRIPTS = Path(__file__).parent / "scripts"
 PATIENCE_SECONDS = 120
@@ -70,9 +69,9 @@ class Server:
 
 
 def _run(bundle: bundles.Bundle) -> Iterator[Server]:
-    port = free_port()
-    with serving.program(bundle, GRPC_PORT=port) as program:
-        program.wait_for("ready")
+    with serving.program(bundle, GRPC_PORT=0) as program:
+        port = grpc_serving.port_of(program)  # it may listen there after it is ready
+        program.wait_for("ready: rain version 1")
         yield Server(program.url, f"127.0.0.1:{program.port}", f"127.0.0.1:{port}")
 
 
