@@ -276,7 +276,7 @@ def test_a_job_that_somebody_deletes_is_made_again(namespace: Kube):
     status = namespace.wait_status(
         "mtrain",
         "clumsy",
-        lambda s: bool(namespace.list("jobs", "modelyard.dev/training=clumsy")),
+        lambda s: s.get("run") and namespace.list("jobs", "modelyard.dev/training=clumsy"),
         LIMIT,
     )
     namespace.run("delete", "job", status["run"]["name"], "--wait=false")
