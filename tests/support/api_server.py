@@ -83,9 +83,9 @@ class ApiServer:
         return name
 
     def audit(self) -> list[Obj]:
-        """Return every write that the server has answered so far."""
-        lines = (self.folder / "audit.log").read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        """Return every write that the server has answered so far, and noted to the end of its line."""
+        whole, _, _ = (self.folder / "audit.log").read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 class Refused(AssertionError):
