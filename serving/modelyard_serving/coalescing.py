@@ -12,7 +12,7 @@ the right words or the thread for it.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import compress, repeat
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -207,7 +207,7 @@ class Coalescer:
     ) -> Iterable[bytes]:
         """Return a receipt for each answer, or nothing for each."""
         if not self._papers.enabled:
-            return repeat(b"")
+            return [b""] * len(answers)
         bodies = [answer.body for answer in answers]
         return self._papers.write_each(model.inference, ids, counts, scores, bodies)
 
@@ -256,7 +256,7 @@ def _packets(
     """Return the bytes of each answer."""
     return [
         wire.answer(answer, entry[3].encoding, receipt)
-        for entry, answer, receipt in zip(group, answers, receipts, strict=False)
+        for entry, answer, receipt in zip(group, answers, receipts, strict=True)
     ]
 
 
