@@ -22,6 +22,7 @@ from modelyard_serving.array_writer import NOT_FINITE, escaped
 from modelyard_serving.codec import Array
 from modelyard_serving.contract import Contract, InputSpec
 from modelyard_serving.fast_binary import cut_id
+from modelyard_serving.protocol import id_member
 
 _INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 _ELEMENTS: Mapping[str, type] = {
@@ -105,12 +106,12 @@ class _Column:
         self._dtype = codec.NUMPY_TYPES[datatype]
         self._shape = (-1, *spec.tensor.shape[1:])
         self._width = prod(self._shape[1:])
-        self._letter = _PACKED.get(datatype, "")
-        self._pack_row = struct.Struct(f"={self._width}{self._letter or 'x'}").pack
+        self._letter = letter = _PACKED.get(datatype)
+        self._pack_row = letter and struct.Struct(f"={self._width}{letter}").pack
 
     def array(self, flat: list[Any]) -> Array:
         """Return the array; raises `OverflowError` for a number that is too large."""
-        if not self._letter:
+        if not self._pack_row:
             return np.array(flat, self._dtype).reshape(self._shape)
         # In one pass, that tells what is too large; a single row needs no new format.
         if len(flat) == self._width:
@@ -310,7 +311,7 @@ class RowWriter:
     def answer(self, request_id: str | None, rows: int, arrays: Sequence[Array]) -> bytes | None:
         """Return the answer of a request that ran alone; None where an output has no such form."""
         self._learn_tails(arrays)
-        parts = [_named(request_id)]
+        parts = [id_member(request_id)]
         for (_, datatype), array in zip(self._outputs, arrays, strict=True):
             is_whole = array.ndim and len(array) == rows
             found = _written(datatype, array.ravel()) if is_whole else None
@@ -337,7 +338,7 @@ class RowWriter:
         columns: Sequence[Sequence[bytes]],
     ) -> list[bytes]:
         """Return the answer of each request; `counts` are the rows of each, `columns` of all."""
-        names = list(map(_named, request_ids))
+        names = list(map(id_member, request_ids))
         if len(columns[0]) == len(names):  # one row each
             return list(map(self._template(1).__mod__, zip(names, *columns, strict=True)))
         answers = []
@@ -371,10 +372,6 @@ class RowWriter:
 def _literal(text: str) -> bytes:
     """Return a JSON string as a template's constant."""
     return escaped(orjson.dumps(text))
-
-
-def _named(request_id: str | None) -> bytes:
-    return b"" if request_id is None else b'"id":' + orjson.dumps(request_id) + b","
 
 
 def _pieces(datatype: str, array: Array) -> list[bytes] | None:
