@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hack import caches, programs
+from hack import caches, locks, programs
 from hack.terminal import Failure
 
 if TYPE_CHECKING:
@@ -71,16 +71,21 @@ def build() -> Path:
     key = caches.tree_key(SOURCE, ["."])
     binary = caches.cache_root() / "bench" / f"load-{key}"
     if not binary.exists():
-        binary.parent.mkdir(parents=True, exist_ok=True)
-        making = binary.with_suffix(".making")
-        programs.run(
-            ["go", "build", "-trimpath", "-o", making, "."],
-            cwd=SOURCE,
-            env=programs.environment(CGO_ENABLED="0"),
-            timeout_seconds=BUILD_SECONDS,
-        )
-        making.rename(binary)
+        with locks.held(binary.with_suffix(".lock")):
+            if not binary.exists():
+                _build(binary)
     return binary
+
+
+def _build(binary: Path) -> None:
+    making = binary.with_suffix(".making")
+    programs.run(
+        ["go", "build", "-trimpath", "-o", making, "."],
+        cwd=SOURCE,
+        env=programs.environment(CGO_ENABLED="0"),
+        timeout_seconds=BUILD_SECONDS,
+    )
+    making.rename(binary)
 
 
 def described(job: Job, port: int, warmup: float, seconds: float) -> dict[str, object]:

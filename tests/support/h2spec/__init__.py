@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hack import caches, programs
+from hack import caches, locks, programs
 
 FOLDER = Path(__file__).parent
 PACKAGE = "github.com/summerwind/h2spec/cmd/h2spec"
@@ -22,16 +22,21 @@ def program() -> Path:
     sources = ((FOLDER / name).read_bytes() for name in ("go.mod", "go.sum"))
     found = caches.cache_root() / "h2spec" / caches.key_of(go, PACKAGE, *sources)
     if not found.exists():
-        found.parent.mkdir(parents=True, exist_ok=True)
-        making = found.with_suffix(".making")
-        programs.run(
-            ["go", "build", "-trimpath", "-o", making, PACKAGE],
-            cwd=FOLDER,
-            env=programs.environment(CGO_ENABLED="0"),
-            timeout_seconds=BUILD_SECONDS,
-        )
-        making.rename(found)
+        with locks.held(found.with_suffix(".lock")):
+            if not found.exists():
+                _build(found)
     return found
+
+
+def _build(found: Path) -> None:
+    making = found.with_suffix(".making")
+    programs.run(
+        ["go", "build", "-trimpath", "-o", making, PACKAGE],
+        cwd=FOLDER,
+        env=programs.environment(CGO_ENABLED="0"),
+        timeout_seconds=BUILD_SECONDS,
+    )
+    making.rename(found)
 
 
 def run(port: int, path: str) -> str:
