@@ -69,7 +69,7 @@ def test_the_guard_speaks_before_the_limit_is_reached():
         spoken.set()
 
     with MemoryGuard(1000 * MIB, breach, lambda: 940 * MIB):
-        assert spoken.wait(10)
+        assert spoken.wait(120)
 
     assert said == [
         "training uses 940 MiB of the limit of 1000 MiB; raise resources.limits.memory "
