@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard_router.admin import EnvoyAdmin
 from modelyard_router.settings import Settings
-from modelyard_router.waiting import NOT_YET, until
+from modelyard_router.waiting import until
 
 READ_TIMEOUT_SECONDS = 2.0
 
@@ -40,14 +40,21 @@ def drain(settings: Settings) -> Drained:
 
 
 def _is_counted(settings: Settings) -> bool:
-    """Wait until a reading that begins from now on is answered."""
-    try:
-        begun = _reads(settings.agent_port)["begun"]
-    except NOT_YET:
+    """Wait until a reading that begins from now on is answered, by an agent that is there."""
+    port, seconds = settings.agent_port, settings.last_read_seconds
+    first = until(lambda: _reads_now(port), seconds)
+    if not first or not first[0]:
         return False
-    return bool(
-        until(lambda: _reads(settings.agent_port)["answered"] > begun, settings.last_read_seconds)
-    )
+    begun = first[0]["begun"]
+    return bool(until(lambda: _reads(port)["answered"] > begun, seconds))
+
+
+def _reads_now(port: int) -> tuple[dict[str, Any]]:
+    """Return both numbers, or none of an agent that has ended: waiting for it would not help."""
+    try:
+        return (_reads(port),)
+    except ConnectionRefusedError:
+        return ({},)
 
 
 def _reads(port: int) -> dict[str, Any]:

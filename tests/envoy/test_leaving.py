@@ -105,6 +105,25 @@ def test_the_agents_process_serves_and_ends_on_sigterm(tmp_path):
     assert "Envoy does not answer" in line["waiting"]
 
 
+def test_an_agent_that_is_too_busy_to_answer_is_asked_again(router):
+    router.apply(table(1))
+    reads, first, released = router.server.pages["/v1/reads"], iter([True]), threading.Event()
+
+    def busy():
+        if next(first, False):
+            released.wait(PATIENCE)
+        return reads()
+
+    router.server.pages["/v1/reads"] = busy
+    left = []
+    leaving = threading.Thread(target=lambda: left.append(drain(router.settings)))
+    leaving.start()
+    eventually(lambda: router.counters() and not leaving.is_alive())
+    released.set()
+
+    assert (left[0].idle, left[0].counted) == (True, True)
+
+
 def test_a_pod_whose_agent_is_gone_still_drains(router):
     router.apply(table(1))
     router.stop_agent()
