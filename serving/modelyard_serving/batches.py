@@ -58,24 +58,23 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
         columns, read = model.columns, model.read_small
         if columns is None or read is None:
             return None
-        requests: list[Any] = []
-        counts: list[int] = []
-        left = most
+        requests = []
+        rows = 0
         try:
             for connection, data, begin, head, _, _ in waiting:
                 if not head.has_rows or connection.is_slow:
                     break
                 request = read(data[begin:])
-                rows = columns.rows_of(request)
-                if not 0 < rows <= left:
+                rows += request.inputs[0].shape[0]
+                if rows > most:
                     break
-                left -= rows
                 requests.append(request)
-                counts.append(rows)
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass  # the slow way finds the words for it
+        counts = columns.rows_of_each(requests)
         if not counts:
             return None
+        del requests[len(counts) :]
         return cls(model, requests, [each.id for each in requests], counts, model.names)
 
     def feeds(self) -> Mapping[str, Array] | None:
