@@ -114,8 +114,8 @@ class Generator:
     binary: Path
     core: int
     first: bool = False
-    """Whether it comes before all others on its core, where that is allowed: then its own waiting is
-    not taken for that of its requests."""
+    """Whether it comes before all others on its core, and the server on its own, where that is
+    allowed: then their waiting for the core is not taken for that of the requests."""
 
     def start(
         self, job: Job, port: int, seconds: float, warmup: float = 0.3

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hack.terminal import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -69,6 +74,26 @@ def processor_seconds(pids: list[int]) -> float:
     """Return the user and system time that the processes have used."""
     found = [fields for pid in pids if (fields := _stat(pid))]
     return sum(int(fields[11]) + int(fields[12]) for fields in found) / TICKS
+
+
+@contextlib.contextmanager
+def coming_first(pids: list[int]) -> Iterator[None]:
+    """Let processes come before all others on their cores meanwhile, where that is allowed.
+
+    The kernel's own housekeeping takes a core for milliseconds from whoever shares it by the rules.
+    """
+    _schedule(pids, os.SCHED_FIFO, 1)
+    try:
+        yield
+    finally:
+        _schedule(pids, os.SCHED_OTHER, 0)
+
+
+def _schedule(pids: list[int], policy: int, priority: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
+            for thread in (PROC / str(pid) / "task").iterdir():
+                os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
 
 
 def stolen_ticks() -> int:

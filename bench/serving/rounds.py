@@ -58,14 +58,15 @@ class UnderLoad:
 
     def measure(self, seconds: float) -> Reading:
         """Let the server go on, load it, and pause it again."""
-        self.server.resume()
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.server.pause)
+            self.server.resume()
+            if self.generator.first:
+                stack.enter_context(self.server.coming_first())
             before = self.server.processor_seconds()
             port = self.server.grpc_port if self.job.streams else self.server.port
             found = self.generator.run(self.job, port, seconds)
             spent = self.server.processor_seconds() - before
-        finally:
-            self.server.pause()
         return Reading(
             per_second=found.per_second,
             processor_micros=spent / found.total * 1e6,

@@ -248,6 +248,10 @@ class Server:
         """Let it go on."""
         self._signal(signal.SIGCONT)
 
+    def coming_first(self) -> contextlib.AbstractContextManager[None]:
+        """Let all its processes come first on their cores meanwhile, where that is allowed."""
+        return machine.coming_first(self._family())
+
     def _family(self) -> list[int]:
         return machine.family(self._process.pid) if self._process else []
 

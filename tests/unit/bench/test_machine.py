@@ -47,6 +47,26 @@ def test_a_family_is_a_session_with_what_it_started():
     assert family == sorted([parent.pid, child])
 
 
+def test_processes_come_first_for_a_while_where_that_is_allowed():
+    command = [sys.executable, "-c", "import signal; print(flush=True); signal.pause()"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        try:
+            os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(1))
+            highest = os.SCHED_FIFO
+        except PermissionError:
+            highest = os.SCHED_OTHER
+
+        with machine.coming_first([process.pid]):
+            during = os.sched_getscheduler(process.pid)
+        after = os.sched_getscheduler(process.pid)
+
+        process.kill()
+    assert (during, after) == (highest, os.SCHED_OTHER)
+    with machine.coming_first([process.pid]):
+        pass  # one that has ended does not matter
+
+
 def test_this_process_has_used_time_and_memory():
     assert machine.processor_seconds([os.getpid()]) > 0
     assert machine.memory([]) == machine.Memory(0, 0)
