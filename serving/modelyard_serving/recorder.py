@@ -33,7 +33,7 @@ PIECE_VALUES = 1 << 16
 """Values that are counted at once, half as many where they make features, too: some tenths of a
 millisecond.  That makes no more and no fewer rows than these:"""
 FEWEST_ROWS = 64
-MOST_ROWS = 1024
+MOST_ROWS = 512
 RUN_ROWS = 8
 """To put the arrays of runs together takes as long for each as to count about so many rows."""
 MAX_WAITING_BYTES = 32 << 20

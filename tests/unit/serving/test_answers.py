@@ -85,6 +85,17 @@ def test_an_odd_id_is_never_kept(odd):
     assert kept.chosen([odd, None], 0) == []
 
 
+@pytest.mark.parametrize("odd", [None, "", "\ud800"])
+def test_which_ids_are_kept_does_not_depend_on_the_others(odd):
+    ids = [f"r-{number}" for number in range(500)]
+
+    together = kept.chosen(ids, 3)
+
+    assert 0 < len(together) < len(ids)
+    assert kept.chosen([*ids, odd], 3) == together
+    assert together == [place for place, each in enumerate(ids) if kept.chosen([each], 3)]
+
+
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(1, 5)), max_size=12))
 def test_a_reader_that_comes_again_gets_each_answer_once_or_is_told_that_it_missed_it(steps):
