@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hack import caches, locks, programs
+from hack import caches, go_programs
 from hack.terminal import Failure
 
 if TYPE_CHECKING:
@@ -69,23 +69,8 @@ def build() -> Path:
         Failure: Go is missing, or the build failed.
     """
     key = caches.tree_key(SOURCE, ["."])
-    binary = caches.cache_root() / "bench" / f"load-{key}"
-    if not binary.exists():
-        with locks.held(binary.with_suffix(".lock")):
-            if not binary.exists():
-                _build(binary)
-    return binary
-
-
-def _build(binary: Path) -> None:
-    making = binary.with_suffix(".making")
-    programs.run(
-        ["go", "build", "-trimpath", "-o", making, "."],
-        cwd=SOURCE,
-        env=programs.environment(CGO_ENABLED="0"),
-        timeout_seconds=BUILD_SECONDS,
-    )
-    making.rename(binary)
+    target = caches.cache_root() / "bench" / f"load-{key}"
+    return go_programs.built(target, SOURCE, ".", timeout_seconds=BUILD_SECONDS)
 
 
 def described(job: Job, port: int, warmup: float, seconds: float) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hack import caches, locks, programs
+from hack import caches, go_programs, programs
 
 FOLDER = Path(__file__).parent
 PACKAGE = "github.com/summerwind/h2spec/cmd/h2spec"
@@ -20,23 +20,8 @@ def program() -> Path:
     """
     go = programs.run(["go", "version"], cwd=FOLDER)
     sources = ((FOLDER / name).read_bytes() for name in ("go.mod", "go.sum"))
-    found = caches.cache_root() / "h2spec" / caches.key_of(go, PACKAGE, *sources)
-    if not found.exists():
-        with locks.held(found.with_suffix(".lock")):
-            if not found.exists():
-                _build(found)
-    return found
-
-
-def _build(found: Path) -> None:
-    making = found.with_suffix(".making")
-    programs.run(
-        ["go", "build", "-trimpath", "-o", making, PACKAGE],
-        cwd=FOLDER,
-        env=programs.environment(CGO_ENABLED="0"),
-        timeout_seconds=BUILD_SECONDS,
-    )
-    making.rename(found)
+    target = caches.cache_root() / "h2spec" / caches.key_of(go, PACKAGE, *sources)
+    return go_programs.built(target, FOLDER, PACKAGE, timeout_seconds=BUILD_SECONDS)
 
 
 def run(port: int, path: str) -> str:
