@@ -57,10 +57,12 @@ def p50_millis(reading: Reading) -> float:
     return reading.p50_micros / 1000
 
 
-def http_cell(session: Session, name: str, connections: int, **more: str) -> Cell:
+def http_cell(
+    session: Session, name: str, connections: int, *, polls: bool = False, **more: str
+) -> Cell:
     """Return a server with the small model under small JSON requests."""
     server = session.server(name, more=more)
-    job = Job(server.kind.dialect("iris"), session.questions("iris", 1), connections)
+    job = Job(server.kind.dialect("iris"), session.questions("iris", 1), connections, polls=polls)
     return session.under_load(server, job)
 
 
@@ -142,14 +144,10 @@ def latency_alone(session: Session, case: str, least: Bar | None, *, polls: bool
     """Compare the medians of servers that have one request at a time."""
     seen: list[float] = []
 
-    def cell(name: str) -> Cell:
-        server = session.server(name)
-        dialect, questions = server.kind.dialect("iris"), session.questions("iris", 1)
-        return session.under_load(server, Job(dialect, questions, 1, polls=polls))
-
     def measure(name: str) -> Iterator[Row]:
+        ours, theirs = (http_cell(session, each, 1, polls=polls) for each in ("ours", name))
         title = KINDS[name].title
-        pair = session.in_turn(f"{case}, {title}", cell("ours"), cell(name))
+        pair = session.in_turn(f"{case}, {title}", ours, theirs)
         our, their = pair.medians(p50_millis)
         seen.append(our)
         bar = least if name in PEERS else None
