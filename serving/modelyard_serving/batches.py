@@ -53,11 +53,14 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
     """The outputs that the run is to give: all of them."""
 
     @classmethod
-    def read(cls, model: FastModel, waiting: Sequence[Entry], most: int) -> "Rows | None":
-        """Return the first requests of at most so many rows; None if there is none."""
-        columns, read = model.columns, model.read_small
+    def read(cls, model: FastModel, waiting: Sequence[Entry]) -> "Rows | None":
+        """Return the first requests that may share a run; None if there is none."""
+        columns, read, pace = model.columns, model.read_small, model.pace
         if columns is None or read is None:
             return None
+        # Where some may have to go to a thread, all of them together may take no longer than one.
+        all_short = columns.small_rows <= pace.rows_in_time
+        most = pace.rows_together if all_short else pace.rows_in_time
         requests = []
         rows = 0
         try:
@@ -108,17 +111,19 @@ class Arrays(msgspec.Struct, frozen=True, gc=False):
     """Whether they ask for different outputs, or in different forms."""
 
     @classmethod
-    def read(cls, model: FastModel, waiting: Sequence[Entry], most: int) -> "Arrays | None":
-        """Return the first requests, of at most so many rows if they are several.
+    def read(cls, model: FastModel, waiting: Sequence[Entry]) -> "Arrays | None":
+        """Return the first requests that may share a run, or the first one alone.
 
-        One without rows is alone: there are models that take no empty batch.
+        One without rows is alone, since there are models that take no empty batch, and one with so
+        many that it may have to go to a thread.
         """
+        most, most_alone = model.pace.rows_together, model.pace.rows_in_time
         ids: list[str | None] = []
         bounds: list[Bound] = []
         rows = 0
         for connection, data, begin, head, _, _ in waiting:
             # One that is too many is read again, so the sizes of the others are a hint.
-            enough = bounds and (rows + bounds[-1].rows > most or not bounds[-1].rows)
+            enough = bounds and not 0 < bounds[-1].rows <= min(most_alone, most - rows)
             if enough or connection.is_slow:
                 break
             try:
@@ -126,7 +131,7 @@ class Arrays(msgspec.Struct, frozen=True, gc=False):
             except ModelyardError:
                 break
             rows += bound.rows
-            if bounds and (rows > most or not bound.rows):
+            if bounds and (rows > most or not 0 < bound.rows <= most_alone):
                 break
             ids.append(request_id)
             bounds.append(bound)

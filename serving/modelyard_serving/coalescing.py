@@ -139,12 +139,11 @@ class Coalescer:
         self, model: FastModel, waiting: Sequence[Entry], begin: int, now: float
     ) -> int:
         """Answer one entry or several from a place on; return the place of the next."""
-        most = model.pace.rows_in_time
-        end = begin + (most if self._together and model.joins else 1)
+        most = model.pace.rows_together if self._together and model.joins else 1
         form = Rows if waiting[begin][3].has_rows else Arrays
-        batch = form.read(model, waiting[begin : max(end, begin + 1)], most)
+        batch = form.read(model, waiting[begin : begin + max(most, 1)])
         group = waiting[begin : begin + len(batch.counts)] if batch else ()
-        if batch and self._answer_together(model, group, batch, most, now):
+        if batch and self._answer_together(model, group, batch, now):
             return begin + len(group)
         if form is Arrays and len(group) <= 1:  # was alone
             self._hand_over(waiting[begin])
@@ -156,8 +155,8 @@ class Coalescer:
     def _answer_alone(self, model: FastModel, entry: Entry) -> None:
         """Answer a request by a run of its own, or let the slow way do it."""
         now = perf_counter()
-        batch = Arrays.read(model, [entry], 0)
-        if batch is None or not self._answer_together(model, [entry], batch, 0, now):
+        batch = Arrays.read(model, [entry])
+        if batch is None or not self._answer_together(model, [entry], batch, now):
             self._hand_over(entry)
 
     def _hand_over(self, entry: Entry) -> None:
@@ -166,15 +165,15 @@ class Coalescer:
         entry[0].hand_over(entry[1])
 
     def _answer_together(
-        self, model: FastModel, group: Sequence[Entry], batch: Batch, most: int, read: float
+        self, model: FastModel, group: Sequence[Entry], batch: Batch, read: float
     ) -> bool:
         """Answer requests by one run; return False, and nothing is done, if that cannot be.
 
-        `most` rows are known not to hold up the event loop; `read` is when their reading began.
+        `read` is when their reading began.
         """
         counts = batch.counts
         rows = sum(counts)
-        if rows > most and model.pace.is_slow(rows):
+        if len(counts) == 1 and rows > model.pace.rows_in_time and model.pace.is_slow(rows):
             return False
         feeds = batch.feeds()
         if feeds is None:

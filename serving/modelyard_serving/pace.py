@@ -18,7 +18,10 @@ ASKED = 17
 """One of so many short runs is timed; an odd number, so that no size that comes each second time, or
 each fourth, is always left out."""
 MAX_ROWS = 256
-"""Rows of a run that several requests share."""
+MAX_ROWS_TOGETHER = 1024
+TOGETHER_SECONDS = 0.005
+"""A run that several requests share may take longer than that of one: after runs of their own they
+would hold up the others as long, and be answered later."""
 
 
 class Pace:
@@ -28,7 +31,9 @@ class Pace:
         self._seconds = [0.0] * CLASSES
         self._runs = 0
         self.rows_in_time = MAX_ROWS
-        """How many rows a shared run may have without holding up the event loop; maybe none."""
+        """How many rows one request may have without holding up the event loop; maybe none."""
+        self.rows_together = MAX_ROWS_TOGETHER
+        """How many rows such requests may have together, for a run that they share."""
 
     def is_due(self) -> bool:
         """Return whether the next run is timed, however short."""
@@ -53,10 +58,14 @@ class Pace:
         known = self._seconds[size]
         weight = FASTER if seconds < known else SLOWER
         self._seconds[size] = known + weight * (seconds - known) if known else seconds
-        most = MAX_ROWS
-        while most and self.is_slow(most):
-            most //= 2
-        self.rows_in_time = most
+        self.rows_in_time = self._most(MAX_ROWS, SLOW_SECONDS)
+        self.rows_together = self._most(MAX_ROWS_TOGETHER, TOGETHER_SECONDS)
+
+    def _most(self, rows: int, seconds: float) -> int:
+        """Return so many rows, halved until their run is expected to take at most so long."""
+        while rows and self.expected(rows) > seconds:
+            rows //= 2
+        return rows
 
     def expected(self, rows: int) -> float:
         """Return the seconds that a run may take; 0 as long as nothing is known.

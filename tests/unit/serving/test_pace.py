@@ -69,24 +69,27 @@ def test_a_size_that_is_slow_stays_so_though_half_of_it_is_not_so_slow():
     assert pace.expected(32) == pytest.approx(0.06)
 
 
-SIZES = [1 << power for power in range(8, -1, -1)]
+SIZES = [1 << power for power in range(10, -1, -1)]
 
 
 @pytest.mark.parametrize("slow_sizes", [SIZES, SIZES[:1], SIZES[:4], SIZES[-3:]])
 @pytest.mark.parametrize(
-    ("each_row", "right"), [(1e-6, 256), (1e-5, 64), (1e-4, 8), (5e-3, 1)], ids=str
+    ("each_row", "alone", "together"),
+    [(1e-6, 256, 1024), (1e-5, 64, 256), (1e-4, 8, 32), (3e-3, 0, 1), (6e-3, 0, 0)],
+    ids=str,
 )
 def test_after_a_slow_time_runs_are_soon_as_large_as_they_may_be_and_no_larger(
-    slow_sizes, each_row, right
+    slow_sizes, each_row, alone, together
 ):
     pace = Pace()
     for size in slow_sizes * 3:
         pace.observe(size, 0.5)
     for _ in range(100):
-        size = pace.rows_in_time or 1  # one row can always be run elsewhere
-        pace.observe(size, 1e-5 + each_row * size)
+        for most in (pace.rows_in_time, pace.rows_together):
+            size = most or 1  # one row can always be run elsewhere
+            pace.observe(size, 1e-5 + each_row * size)
 
-    assert (pace.rows_in_time or 1) == right
+    assert (pace.rows_in_time, pace.rows_together) == (alone, together)
 
 
 def test_short_runs_are_timed_now_and_then_whatever_the_order_of_their_sizes():

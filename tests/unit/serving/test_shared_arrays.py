@@ -122,6 +122,24 @@ def document(answer):
     return json.loads(answer.body[: int(length)])
 
 
+async def test_one_with_so_many_rows_that_it_may_go_to_a_thread_shares_its_run_with_nobody(
+    server, monkeypatch
+):
+    pace = server.model.pace
+    monkeypatch.setattr(pace, "observe", lambda *_: None)
+    monkeypatch.setattr(pace, "rows_in_time", 100)
+    monkeypatch.setattr(pace, "rows_together", 1000)
+    sizes = [100, 60, 101, 60, 300, 299, *[100] * 10, 1]
+    requests = [in_binary(picking.rows(i, size), id=str(i)) for i, size in enumerate(sizes)]
+    before = await counts(server)
+
+    answers = await together(server, requests)
+
+    assert [answer.status for answer in answers] == [200] * len(sizes)
+    runs = [[100, 60], [101], [60], [300], [299], [100] * 10, [1]]
+    assert (await counts(server) - before).tolist() == [sum(sizes), len(sizes), len(runs)]
+
+
 SLOW = {
     "an-error": lambda i: hot.request(b'{"id":"%d"' % i),
     "chunked": lambda i: in_json(picking.rows(i), id=str(i), form=hot.chunked),
