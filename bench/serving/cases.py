@@ -35,8 +35,8 @@ GRPC_FLOOR = {"mlserver": 3.0, "kserve": 3.0, "grpcaio": 1.5}
 """What any gRPC server of ours must reach; the bars above are what its own HTTP/2 is for."""
 BUSY = 0.95
 GRPC_CONNECTIONS, GRPC_STREAMS = 4, 16
-CALM_SECONDS = 0.5
-CALM_READINGS, CALM_TRIES = 3, 8
+CALM_SECONDS = 0.25
+CALM_READINGS, CALM_TRIES = 6, 16
 """Of each round: what is enough, and after how many it must be."""
 STEADY = 0.9
 """A machine whose speed falls below this share of what it was is not calm."""

@@ -1,14 +1,14 @@
 """Live counts over the profile's bins, for each role: what drift is measured from.
 
 A request costs one list append; the counting is done for many rows at once, as soon as there are
-enough, and in pieces, so that it never holds up the event loop for long.  It keeps pace with what
-comes: rows that wait for long have left the processor's caches.  A reader first counts what waits,
-so its answer is exact at that instant.  Everything here runs on the event loop's thread; nothing is
-ever reset, so any number of readers may come and miss.
+enough, and a piece in several steps, so that it never holds up the event loop for long.  It keeps
+pace with what comes: rows that wait for long have left the processor's caches.  A reader first counts
+what waits, so its answer is exact at that instant.  Everything here runs on the event loop's thread;
+nothing is ever reset, so any number of readers may come and miss.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
 from typing import Protocol
@@ -28,7 +28,7 @@ from modelyard_serving.identity import Identity
 FOLD_AFTER_SECONDS = 0.25
 """How long rows that are no whole piece may wait for others."""
 TURN_SECONDS = 0.002
-"""After so long others get their turn, though whole pieces wait."""
+"""After so long others get their turn, though several pieces wait."""
 PIECE_VALUES = 1 << 16
 """Values that are counted at once, half as many where they make features, too: some tenths of a
 millisecond.  That makes no more and no fewer rows than these:"""
@@ -83,17 +83,21 @@ class _RoleCounts:
         self._numbers = Numbers(ruler)
         self._categories = {each.profile.name: Categories(each.profile) for each in columns.texts}
 
-    def add(self, taken: Sequence[_Waiting]) -> None:
-        """Count requests."""
+    def add(self, taken: Sequence[_Waiting]) -> Iterator[None]:
+        """Count requests, in steps; until the last of them is done there is no sketch."""
         rows = sum(entry.rows for entry in taken)
         ones = [entry.feeds for entry in taken if entry.rows == 1]
         others = [entry.feeds for entry in taken if entry.rows != 1]
         self.rows += rows
         self.requests += sum(entry.requests for entry in taken)
         scores = [entry.scores for entry in taken]
-        self._numbers.add(self._gatherer.numbers(ones, others, scores, rows))
-        for name, values in self._gatherer.texts(ones, others).items():
-            self._categories[name].add(values)
+        for name, texts in self._gatherer.texts(ones, others).items():
+            self._categories[name].add(texts)
+        values = self._gatherer.numbers(ones, others, scores, rows)
+        yield
+        self._numbers.add_bins(values)
+        yield
+        self._numbers.add_sums(values)
 
     def sketch(self) -> RoleSketch:
         """Return what was counted."""
@@ -124,7 +128,10 @@ class Recorder:
         self._waiting: deque[_Waiting] = deque()
         self._waiting_rows = 0
         """With what runs and requests cost beside their rows."""
+        self._piece: Iterator[None] | None = None
+        """The steps that are left of a piece that is being counted."""
         self._has_timer = False
+        self._has_turn = False
         numbers: dict[Name, tuple[NumericProfile, str]] = {
             each.profile.name: (each.profile, each.tensor.datatype) for each in columns.numbers
         }
@@ -175,27 +182,41 @@ class Recorder:
             used = {name: entry.feeds[name] for name in self._columns.inputs}
             entry = msgspec.structs.replace(entry, feeds=used)
         self._set_timer()
-        before = self._waiting_rows
         self._waiting.append(entry)
         self._waiting_rows += entry.weight
-        if before < self._piece_rows <= self._waiting_rows:
-            self._later(0, self._count_pieces)  # as soon as the answer is on its way
+        if self._waiting_rows >= self._piece_rows and not self._has_turn:
+            self._ask_for_turn()
         while self._waiting_rows > self._most_rows:
             self._count(clock.now())
 
+    def _ask_for_turn(self) -> None:
+        self._has_turn = True
+        self._later(0, self._count_pieces)  # as soon as the answer is on its way
+
     def _count_pieces(self) -> None:
-        """Count whole pieces, for as long as one turn may take."""
+        """Do one step of a whole piece; where several wait, count them for as long as a turn may take."""
         now, end = clock.now(), clock.perf_counter() + TURN_SECONDS
-        while self._waiting_rows >= self._piece_rows:
-            self._count(now)
-            if clock.perf_counter() > end:
-                break
-        if self._waiting_rows >= self._piece_rows:
-            self._later(0, self._count_pieces)
+        try:
+            while self._waiting_rows >= 2 * self._piece_rows:
+                self._count(now)
+                if clock.perf_counter() > end:
+                    return
+            self._step(now)
+        finally:  # whatever breaks: nobody else asks, as long as there seems to be a turn
+            self._has_turn = False
+            if self._piece is not None or self._waiting_rows >= self._piece_rows:
+                self._ask_for_turn()
+
+    def _step(self, now: datetime) -> None:
+        if self._piece is None:
+            self._piece = self._steps(now)
+        if next(self._piece, self) is self:
+            self._piece = None
 
     def _count_rest(self) -> None:
         """Count what waits, though it is no whole piece."""
         self._has_timer = False
+        self._finish()
         if self._waiting:
             self._count(clock.now())
         if self._waiting:
@@ -207,15 +228,33 @@ class Recorder:
             self._has_timer = True
             self._later(FOLD_AFTER_SECONDS, self._count_rest)
 
+    def _finish(self) -> None:
+        """Do what is left of a piece."""
+        while self._piece is not None:
+            self._step(clock.now())
+
     def _count(self, now: datetime) -> None:
+        """Count a piece, after the one that was begun."""
+        self._finish()
+        for _ in self._steps(now):
+            pass
+
+    def _count_all(self, now: datetime) -> None:
+        self._finish()
+        while self._waiting:
+            self._count(now)
+
+    def _steps(self, now: datetime) -> Iterator[None]:
+        """Count a piece, in steps of which none takes long."""
         self._ring.begin(now)
         taken = self._take()
+        yield
         roles = {entry.role for entry in taken}
         for role in roles:
             if role not in self._roles:
                 self._roles[role] = _RoleCounts(self._ruler, self._columns)
             mine = taken if len(roles) == 1 else [each for each in taken if each.role is role]
-            self._roles[role].add(mine)
+            yield from self._roles[role].add(mine)
 
     def _take(self) -> list[_Waiting]:
         """Take what is counted at once; requests with more rows are split."""
@@ -245,8 +284,7 @@ class Recorder:
 
     def snapshot(self, at: datetime) -> Sketch:
         """Return the counts of everything recorded before this call."""
-        while self._waiting:
-            self._count(at)
+        self._count_all(at)
         roles = {role.value: counts.sketch() for role, counts in sorted(self._roles.items())}
         who = self._identity
         return Sketch(who.boot, at, who.model, who.version, who.digest, roles, who.started, SCHEMA)
@@ -257,6 +295,5 @@ class Recorder:
         Raises:
             InvalidRequest: no cursor that this process gives.
         """
-        while self._waiting:
-            self._count(at)
+        self._count_all(at)
         return self._ring.page(cursor, limit)

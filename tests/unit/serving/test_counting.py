@@ -43,7 +43,9 @@ def test_sums_follow_the_definition(rows):
     profiles = {each.name: (each, "FP64") for each in (TEMP, WIND, OLD)}
     counted = Numbers(Ruler(profiles, FOURIER))
 
-    counted.add(np.array(rows, dtype=np.float64).reshape(-1, 3).T)
+    values = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+    counted.add_bins(values)
+    counted.add_sums(values)
 
     found = counted.counts()
     assert found["old"].sums is None
@@ -93,7 +95,7 @@ def test_bins_follow_the_definition_for_every_datatype(columns, values, times, h
             table.append(np.array(values).astype(DTYPES[datatype]))
     counted = Numbers(ruler := Ruler(profiles, None))
 
-    counted.add(np.repeat(np.array(table, ruler.dtype), times, axis=1))
+    counted.add_bins(np.repeat(np.array(table, ruler.dtype), times, axis=1))
 
     found = counted.counts()
     for (name, (profile, datatype)), column in zip(profiles.items(), table, strict=True):
