@@ -201,16 +201,17 @@ class Recorder:
                 self._count(now)
                 if clock.perf_counter() > end:
                     return
-            self._step(now)
+            if self._piece is None and self._waiting_rows >= self._piece_rows:
+                self._piece = self._steps(now)
+            self._step()
         finally:  # whatever breaks: nobody else asks, as long as there seems to be a turn
             self._has_turn = False
             if self._piece is not None or self._waiting_rows >= self._piece_rows:
                 self._ask_for_turn()
 
-    def _step(self, now: datetime) -> None:
-        if self._piece is None:
-            self._piece = self._steps(now)
-        if next(self._piece, self) is self:
+    def _step(self) -> None:
+        """Do the next step of the piece that is being counted, if there is one."""
+        if self._piece is not None and next(self._piece, self) is self:
             self._piece = None
 
     def _count_rest(self) -> None:
@@ -231,13 +232,13 @@ class Recorder:
     def _finish(self) -> None:
         """Do what is left of a piece."""
         while self._piece is not None:
-            self._step(clock.now())
+            self._step()
 
     def _count(self, now: datetime) -> None:
         """Count a piece, after the one that was begun."""
         self._finish()
-        for _ in self._steps(now):
-            pass
+        self._piece = self._steps(now)
+        self._finish()
 
     def _count_all(self, now: datetime) -> None:
         self._finish()

@@ -5,24 +5,28 @@ import gzip
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hack import caches
+from hack.cluster.layout import NODE_ADDRESS
 from sklearn.datasets import load_breast_cancer
 
+from support import s3
 from support.kube import Kube, Obj
 
 pytestmark = pytest.mark.cluster
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "scoring"
 COLUMNS = ("mean radius", "mean texture", "worst area")
+JOBS = {"job": "score", "look": "look", "job-s3": "score-s3"}
 LIMIT = 180
 
 
-def table() -> str:
-    """Return a real table (569 biopsies) as CSV, with a number for each row."""
+def table() -> pd.DataFrame:
+    """Return a real table (569 biopsies), with a number for each row."""
     found = load_breast_cancer(as_frame=True).frame.rename(columns={"target": "benign"})
     found = found[[*COLUMNS, "benign"]]
-    return found.assign(day=range(len(found))).to_csv(index=False)
+    return found.assign(day=range(len(found)))
 
 
 def training(name: str, estimator: str) -> Obj:
@@ -49,10 +53,11 @@ def training(name: str, estimator: str) -> Obj:
 @pytest.fixture(scope="module")
 def trained(kube: Kube) -> Kube:
     """Two versions of different trainings, and the rows to score."""
-    packed = base64.b64encode(gzip.compress(table().encode(), mtime=0)).decode()
+    rows = table().to_csv(index=False)
+    packed = base64.b64encode(gzip.compress(rows.encode(), mtime=0)).decode()
     for name, content in (
         ("cells", {"binaryData": {"train.csv.gz": packed}}),
-        ("rows", {"data": {"rows.csv": table()}}),
+        ("rows", {"data": {"rows.csv": rows}}),
     ):
         kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, **content})
     kube.apply(training("cells", "Logistic"), training("others", "RandomForest"))
@@ -66,7 +71,8 @@ def run(kube: Kube, name: str, model: str = "") -> Obj:
     image = json.loads(caches.image_list().read_text())["scoring"]
     text = (EXAMPLE / f"{name}.yaml").read_text()
     text = text.replace("${IMAGE}", image).replace("${MODEL}", model)
-    job = "look" if name == "look" else "score"
+    text = text.replace("${BUCKET}", s3.BUCKET)
+    job = JOBS[name]
     kube.run("delete", "job", job, "--ignore-not-found", "--wait=true", "--cascade=foreground")
     kube.run("apply", "-f", "-", text=text)
 
@@ -77,8 +83,8 @@ def run(kube: Kube, name: str, model: str = "") -> Obj:
     return kube.wait(f"job/{job}", ended, LIMIT)
 
 
-def last_word(kube: Kube) -> Obj:
-    (pod,) = kube.list("pods", "job-name=score")
+def last_word(kube: Kube, name: str = "job") -> Obj:
+    (pod,) = kube.list("pods", f"job-name={JOBS[name]}")
     terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     message: Obj = json.loads(terminated["message"])
     return message
@@ -115,3 +121,22 @@ def test_another_version_fails_at_once_with_a_sentence(trained: Kube):
     error = last_word(trained)["error"]
     assert error["reason"] == "OutputOfAnotherRun"
     assert "another model" in error["message"]
+
+
+def test_the_same_from_s3_to_s3(trained: Kube, tmp_path: Path):
+    with s3.running(tmp_path / "s3", NODE_ADDRESS) as server:
+        files, uri_ = server.files(), uri(trained, "cells-v1")
+        with files.open_output_stream(f"{s3.BUCKET}/rows.parquet") as rows:
+            table().to_parquet(rows)
+        literals = [f"--from-literal={k}={v}" for k, v in server.environment().items()]
+        trained.run("create", "secret", "generic", "s3", *literals)
+
+        assert run(trained, "job-s3", uri_)["type"] == "Complete"
+        said = last_word(trained, "job-s3")
+        assert run(trained, "job-s3", uri_)["type"] == "Complete"
+        again = last_word(trained, "job-s3")
+
+        found = pd.read_parquet(f"{s3.BUCKET}/predictions/rain", filesystem=files)
+    assert (said["rows"], said["found_parts"], again["found_parts"]) == (569, 0, 1)
+    assert found["day"].tolist() == list(range(569))
+    assert (found["label"] == table()["benign"].astype(found["label"].dtype)).mean() > 0.8

@@ -23,13 +23,14 @@ PATIENCE_SECONDS = 120
 class S3:
     """A running server with one empty bucket."""
 
+    host: str
     port: int
     folder: Path
 
     def environment(self, secret: str = SECRET_KEY) -> dict[str, str]:
         """Return the variables by which AWS programs find the server."""
         return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_ENDPOINT_URL": f"http://{self.host}:{self.port}",
             "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": secret,
@@ -41,7 +42,7 @@ class S3:
         return fs.S3FileSystem(
             access_key=ACCESS_KEY,
             secret_key=SECRET_KEY,
-            endpoint_override=f"127.0.0.1:{self.port}",
+            endpoint_override=f"{self.host}:{self.port}",
             scheme="http",
             region="us-east-1",
             allow_bucket_creation=True,
@@ -50,33 +51,33 @@ class S3:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[S3]:
-    """Run the server until the block ends."""
+def running(folder: Path, host: str = "127.0.0.1") -> Iterator[S3]:
+    """Run the server on one of the machine's addresses until the block ends."""
     program = s3_server.ensure()
     port = free_port()
     (folder / "data").mkdir(parents=True)
     (folder / "iam").mkdir()
     environment = {**os.environ, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
     command = [
-        *(str(program), "--port", f"127.0.0.1:{port}", "--region", "us-east-1"),
+        *(str(program), "--port", f"{host}:{port}", "--region", "us-east-1"),
         *("--iam-dir", str(folder / "iam"), "--health", "/healthz", "--quiet"),
         *("posix", str(folder / "data")),
     ]
     with subprocess.Popen(ending.with_us(command), env=environment) as process:
         try:
             answers = programs.wait_until(
-                lambda: _answers(port), timeout_seconds=PATIENCE_SECONDS, pause_seconds=0.05
+                lambda: _answers(host, port), timeout_seconds=PATIENCE_SECONDS, pause_seconds=0.05
             )
             assert answers, "the S3 server does not answer"
-            server = S3(port, folder / "data")
+            server = S3(host, port, folder / "data")
             server.files().create_dir(BUCKET)
             yield server
         finally:
             process.kill()
 
 
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+def _answers(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_SECONDS)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == 200

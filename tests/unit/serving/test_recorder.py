@@ -132,18 +132,17 @@ def test_counting_waits_until_later_and_less_when_there_is_much():
 
 def test_much_is_counted_in_pieces_between_which_others_get_their_turn(monkeypatch):
     monkeypatch.setattr(recorder, "TURN_SECONDS", 0)
-    asked = []
-    counts = a_recorder(later=lambda _, callback: asked.append(callback))
+    loop = Loop()
+    counts = a_recorder(later=loop.later)
     piece = recorder.MOST_ROWS
 
     record(counts, Role.DIRECT, [(0, 0, "north", 0.5)] * (5 * piece + 1))
     turns = 0
-    while asked:
-        asked.pop(0)()
+    while loop.soon:
+        loop.step()
         turns += 1
 
-    # Four pieces are counted whole, the fifth in four steps; the timer counts the one row.
-    assert turns == 4 + 4 + 1
+    assert turns == 4 + 4  # as long as several wait one piece in each, then one step of the last
     seen = counts.snapshot(NOON).roles["direct"]
     assert (seen.requests, seen.rows) == (1, 5 * piece + 1)
 
