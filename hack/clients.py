@@ -26,10 +26,7 @@ def ensure() -> Path:
     """
     folder = caches.cache_root() / "clients" / caches.key_of(sys.version, LOCK.read_bytes())
     python = folder / "bin" / "python"
-    if not python.exists():
-        with locks.held(folder.with_suffix(".lock")):
-            if not python.exists():
-                _install(folder)
+    locks.once(python, folder.with_suffix(".lock"), lambda: _install(folder))
     return python
 
 

@@ -18,10 +18,8 @@ def built(target: Path, folder: Path, package: str, *, timeout_seconds: float) -
     Raises:
         Failure: Go is missing, or the build failed.
     """
-    if not target.exists():
-        with locks.held(target.with_suffix(".lock")):
-            if not target.exists():
-                _build(target, folder, package, timeout_seconds)
+    lock = target.with_suffix(".lock")
+    locks.once(target, lock, lambda: _build(target, folder, package, timeout_seconds))
     return target
 
 

@@ -10,7 +10,7 @@ from hack import programs
 from hack.terminal import Failure, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 OTHERS_MAY_TAKE_SECONDS = 1800
@@ -32,6 +32,18 @@ def held(path: Path) -> Iterator[None]:
             ):
                 raise Failure(f"another command has held {path} for too long")
         yield
+
+
+def once(made: Path, lock: Path, make: Callable[[], None]) -> None:
+    """Make what is kept between commands, unless it is there; one command at a time makes it.
+
+    Raises:
+        Failure: Another command took too long, or whatever `make` raises.
+    """
+    if not made.exists():
+        with held(lock):
+            if not made.exists():
+                make()
 
 
 def is_free(path: Path) -> bool:

@@ -23,10 +23,8 @@ def ensure() -> Path:
         Failure: There is no Go, the module is another than the pinned one, or the build failed.
     """
     program = caches.cache_root() / "bin" / f"versitygw-{VERSION}"
-    if not program.exists():
-        with locks.held(program.with_name(f"{program.name}.lock")):
-            if not program.exists():
-                _build(program)
+    lock = program.with_name(f"{program.name}.lock")
+    locks.once(program, lock, lambda: _build(program))
     return program
 
 

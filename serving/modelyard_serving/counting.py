@@ -37,8 +37,8 @@ ROUNDED = ("FP16", "BF16", "FP32")
 """Datatypes in which the model sees a profile's numbers rounded."""
 SINGLE = frozenset({*ROUNDED, "BOOL", "INT8", "INT16", "UINT8", "UINT16"})
 """Datatypes of which every value is a float32 exactly."""
-MOST_ROWS = 1024
-"""Of which Fourier features are added up at once."""
+FOURIER_ROWS = 1024
+"""Of which features are added up at once, at most: the sum is exact in float32."""
 COMPARED = 64
 """Thresholds of a column whose values are compared with all of them; with more they are searched."""
 BLOCK_BYTES = 1 << 20
@@ -82,12 +82,12 @@ class Features:
             weights = fourier.weights(profile.seed, name, profile.distance, self.count)
             self._weights[:, columns.index(name)] = np.array(weights) / parts
         self._table = np.array(fourier.cosines(), dtype=np.float32)
-        self._ones = np.ones(MOST_ROWS, dtype=np.float32)
+        self._ones = np.ones(FOURIER_ROWS, dtype=np.float32)
         self._turns = Scratch(np.dtype(np.float64))
         self._cosines = Scratch(np.dtype(np.float32))
 
     def sums(self, standardised: Floats) -> Integers:
-        """Return Σ f over at most MOST_ROWS rows.
+        """Return Σ f over at most FOURIER_ROWS rows.
 
         `standardised` is z · UNITS and a row of ones below it, [columns + 1, rows].
         """

@@ -8,8 +8,7 @@ from scipy import stats
 
 from modelyard_core import fourier
 from modelyard_core.reference import FourierProfile
-from modelyard_serving.counting import Features
-from modelyard_serving.recorder import MOST_ROWS
+from modelyard_serving.counting import FOURIER_ROWS, Features
 
 COLUMNS = ("temp", "wind", "rain")
 PROFILE = FourierProfile(COLUMNS, 1, 2.4, 1, (0,) * fourier.FREQUENCIES, (0.0, 0.0, 0.0))
@@ -28,8 +27,8 @@ OFFSETS = fourier.offsets(1, fourier.FREQUENCIES)
 def sums(table, features=FEATURES):
     """Return the sums over z · UNITS, [columns, rows]."""
     with_ones = np.vstack([table, np.ones(table.shape[1])])
-    pieces = range(0, table.shape[1], MOST_ROWS)
-    return sum(features.sums(with_ones[:, begin : begin + MOST_ROWS]) for begin in pieces)
+    pieces = range(0, table.shape[1], FOURIER_ROWS)
+    return sum(features.sums(with_ones[:, begin : begin + FOURIER_ROWS]) for begin in pieces)
 
 
 def by_definition(table):
@@ -46,9 +45,9 @@ def test_sums_over_arrays_are_those_of_the_definition_to_the_last_digit(table):
 
 def test_the_sums_of_a_whole_piece_are_exact_where_they_are_largest():
     # The mean of every column: each feature's phase is its offset, in every row.
-    found = sums(np.zeros((3, MOST_ROWS)))
+    found = sums(np.zeros((3, FOURIER_ROWS)))
 
-    assert found.tolist() == [MOST_ROWS * each for each in by_definition([(0, 0, 0)])]
+    assert found.tolist() == [FOURIER_ROWS * each for each in by_definition([(0, 0, 0)])]
 
 
 def test_a_columns_weights_do_not_depend_on_its_place():

@@ -213,7 +213,7 @@ class Loop:
     def turn(self):
         """Call back all that wanted no delay, and what these want."""
         while self.soon:
-            self.soon.pop(0)()
+            self.step()
 
     def step(self):
         """Call back the first that wanted no delay."""
